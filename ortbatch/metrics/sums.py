@@ -1,0 +1,63 @@
+"""Exact sums of real numbers: fixed point, so that the order of adding cannot change a bit.
+
+A value is rounded once, to a multiple of 2^-40, and summed as integers. Integer part and fraction are summed apart
+within a batch, as one int64 of 2^-40 units would overflow after 232,758 rows of a loss of 36.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRACTION_BITS = 40
+_UNIT = 2.0**FRACTION_BITS
+_LARGEST = 2.0**20
+
+
+@dataclass(frozen=True)
+class FixedSum:
+    """Sum and number of real values; the mean is exact to 2^-41 a value (4.5e-13).
+
+    Args:
+        units: the sum in units of 2^-40.
+        rows: number of values.
+
+    >>> FixedSum.of(np.array([0.25, 0.5])).result()
+    0.375
+    """
+
+    units: int = 0
+    rows: int = 0
+
+    @classmethod
+    def empty(cls) -> FixedSum:
+        """No values yet."""
+        return cls()
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> FixedSum:
+        """Sum float64[N].
+
+        Raises:
+            ValueError: if a value is not finite, or its magnitude passes 2^20.
+        """
+        if not values.size:
+            return cls()
+        low, high = float(values.min()), float(values.max())
+        if not (low >= -_LARGEST and high <= _LARGEST):
+            raise ValueError(f"expected finite values of magnitude up to 2^20, got {low} to {high}")
+        whole = np.floor(values)
+        fraction = np.rint((values - whole) * _UNIT)
+        units = (int(whole.astype(np.int64).sum()) << FRACTION_BITS) + int(fraction.astype(np.int64).sum())
+        return cls(units, values.size)
+
+    def merge(self, other: FixedSum) -> FixedSum:
+        """Sum of both."""
+        return FixedSum(self.units + other.units, self.rows + other.rows)
+
+    def result(self) -> float | None:
+        """The mean; None without values."""
+        return float(Fraction(self.units, self.rows << FRACTION_BITS)) if self.rows else None
