@@ -30,7 +30,8 @@ def cell_of(value_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     # frexp gives the bit length exactly for integers below 2^53; an hour is 2^41.7 ns.
     bits = np.frexp(value_ns.astype(np.float64))[1].astype(np.int64)
     bucket = np.maximum(bits - (_UNIT_BITS + _HALF_BITS + 1), 0)
-    return (bucket << _HALF_BITS) + (value_ns >> (bucket + _UNIT_BITS))
+    cell: NDArray[np.int64] = (bucket << _HALF_BITS) + (value_ns >> (bucket + _UNIT_BITS))
+    return cell
 
 
 def highest_of(cell: int) -> int:
@@ -110,8 +111,8 @@ class LatencyHistogram(Value):
     def percentile_ms(self, quantile: float) -> Estimate:
         """The value at rank ⌈q·n⌉ with its 95% order-statistics interval, in milliseconds.
 
-        Too few values for the interval's upper rank to lie inside the sample: the interval is None and the reason starts
-        with `insufficient` and names the number needed.
+        Too few values for the interval's upper rank to lie inside the sample: the interval is None and the reason
+        starts with `insufficient` and names the number needed.
         """
         count, needed = self.count, rows_for_quantile(quantile)
         if not count:

@@ -39,8 +39,8 @@ class ScoreHistogram(Value):
     """Scores of K curves, each one class against the rest.
 
     Args:
-        curves: the class of each curve; one for a binary model, all for a small multiclass one, none when the model puts
-            out labels only.
+        curves: the class of each curve; one for a binary model, all for a small multiclass one, none when the model
+            puts out labels only.
         counts: int64[K, 2, 2, cells]: curve, half of the rows, truth (0 = rest, 1 = the class), cell by rising score.
     """
 
@@ -52,10 +52,20 @@ class ScoreHistogram(Value):
         """No rows yet; `bins` is even."""
         return cls(tuple(curves), zeros(len(curves), _HALVES, 2, bins + _OUTER_CELLS))
 
-    def count(self, log_odds: NDArray[np.float64], truth: NDArray[np.bool_], half: NDArray[np.uint8]) -> ScoreHistogram:
-        """Counts of some rows, in this histogram's layout (its own counts are not included).
+    @classmethod
+    def of(
+        cls,
+        curves: Sequence[str],
+        bins: int,
+        log_odds: NDArray[np.float64],
+        truth: NDArray[np.bool_],
+        half: NDArray[np.uint8],
+    ) -> ScoreHistogram:
+        """Count rows.
 
         Args:
+            curves: K class names.
+            bins: an even number of bins.
             log_odds: float64[N, K], log p - log(1 - p); -inf and inf where p is 0 or 1.
             truth: bool[N, K], is the row of the curve's class?
             half: uint8[N], 0 or 1.
@@ -63,13 +73,18 @@ class ScoreHistogram(Value):
         Raises:
             ValueError: if a score is NaN.
         """
-        curves, cells = len(self.curves), self.counts.shape[3]
-        total = np.zeros(self.counts.shape, np.int64)
-        for curve in range(curves):
-            cell = cells_of(log_odds[:, curve], cells - _OUTER_CELLS)
+        cells = bins + _OUTER_CELLS
+        total = np.zeros((len(curves), _HALVES, 2, cells), np.int64)
+        for curve in range(len(curves)):
+            cell = cells_of(log_odds[:, curve], bins)
             cell += (half.astype(np.int64) * 2 + truth[:, curve]) * cells
             total[curve] = np.bincount(cell, minlength=_HALVES * 2 * cells).reshape(_HALVES, 2, cells)
-        return ScoreHistogram(self.curves, frozen(total))
+        return cls(tuple(curves), frozen(total))
+
+    @property
+    def bins(self) -> int:
+        """Bins of a curve, without the outer cells."""
+        return int(self.counts.shape[3]) - _OUTER_CELLS
 
     def merge(self, other: ScoreHistogram) -> ScoreHistogram:
         """Counts of both; raises MergeError if curves or bins differ."""
@@ -118,7 +133,7 @@ def cells_of(log_odds: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     if np.isnan(log_odds).any():
         raise ValueError("a score is NaN; reject the row before it is counted")
     scaled = np.floor(np.clip(log_odds, -2 * LIMIT, 2 * LIMIT) * (bins / (2 * LIMIT))) + bins // 2
-    cell = np.clip(scaled, -1, bins).astype(np.int64) + 2
+    cell: NDArray[np.int64] = np.clip(scaled, -1, bins).astype(np.int64) + 2
     infinite = np.isinf(log_odds)
     if infinite.any():
         cell[infinite] = np.where(log_odds[infinite] < 0, 0, bins + _OUTER_CELLS - 1)

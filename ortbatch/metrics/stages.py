@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Busy nanoseconds of each stage: read Parquet, prepare the model's input, run the session, tally, wait for work."""
+    """Nanoseconds of each stage: read Parquet, prepare the model's input, run the session, tally, wait for work."""
 
     read: int = 0
     prepare: int = 0
