@@ -9,4 +9,34 @@ Names are loaded when they are first used: importing `ortbatch` loads neither ra
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ortbatch.api import Options, read_report, run
+    from ortbatch.errors import OrtbatchError
+    from ortbatch.job import Job, load_job
+    from ortbatch.report.report import Report
+
 __version__ = "0.1.0"
+__all__ = ["Job", "Options", "OrtbatchError", "Report", "__version__", "load_job", "read_report", "run"]
+
+_HOMES = {
+    "Job": "ortbatch.job",
+    "Options": "ortbatch.api",
+    "OrtbatchError": "ortbatch.errors",
+    "Report": "ortbatch.report.report",
+    "load_job": "ortbatch.job",
+    "read_report": "ortbatch.api",
+    "run": "ortbatch.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ortbatch' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -56,7 +56,9 @@ class ConfusionMatrix(Value):
         for name, index in (("label", true), ("prediction", predicted)):
             if index.size and (index.min() < 0 or index.max() >= size):
                 raise ValueError(f"{name} index outside [0, {size}): {index.min()} to {index.max()}")
-        cells = np.bincount(true * size + predicted, minlength=size * size)
+        # In int64 whatever the dtype of the indices: uint8 would wrap at 256 cells.
+        cell = np.add(np.multiply(true, size, dtype=np.int64), predicted, dtype=np.int64)
+        cells = np.bincount(cell, minlength=size * size)
         return cls(tuple(classes), frozen(cells.astype(np.int64, copy=False).reshape(size, size)))
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:

@@ -32,6 +32,8 @@ class Coverage:
         parts = (self.evaluated, self.unlabelled, self.filtered, *self.rejected_rows.values())
         if self.planned != sum(parts) or min(self.planned, *parts) < 0:
             raise ValueError(f"rows do not add up: {self}")
+        # A copy, so that the caller cannot change this value; without zeros, so that equal rows are equal values.
+        object.__setattr__(self, "rejected_rows", {key: rows for key, rows in self.rejected_rows.items() if rows})
 
     @classmethod
     def empty(cls) -> Coverage:

@@ -54,7 +54,7 @@ def quantile_ranks(count: int, quantile: float) -> tuple[int, int]:
     References:
         David & Nagaraja (2003), Order Statistics, section 7.1; Hahn & Meeker (1991), section 5.2.
     """
-    from scipy.special import bdtr
+    from scipy.special import betainc
 
     if count < rows_for_quantile(quantile):
         raise ValueError(f"{count} values do not bound the {quantile} quantile; {rows_for_quantile(quantile)} do")
@@ -65,7 +65,9 @@ def quantile_ranks(count: int, quantile: float) -> tuple[int, int]:
         low, high = -1, count
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if bdtr(middle, count, quantile) >= level else (middle, high)
+            # P(Binomial <= middle); scipy's own bdtr takes no count beyond int32.
+            at_most = betainc(count - middle, middle + 1, 1 - quantile)
+            low, high = (low, middle) if at_most >= level else (middle, high)
         return high
 
     return max(1, smallest(tail)), min(count, smallest(1 - tail) + 1)

@@ -71,8 +71,11 @@ class ScoreHistogram(Value):
             half: uint8[N], 0 or 1.
 
         Raises:
-            ValueError: if a score is NaN.
+            ValueError: if a score is NaN, or the shapes do not agree.
         """
+        if not log_odds.shape == truth.shape == (half.size, len(curves)):
+            shapes = f"{log_odds.shape} and {truth.shape}"
+            raise ValueError(f"expected scores and truths of shape {(half.size, len(curves))}, got {shapes}")
         cells = bins + _OUTER_CELLS
         total = np.zeros((len(curves), _HALVES, 2, cells), np.int64)
         for curve in range(len(curves)):
@@ -132,7 +135,7 @@ def cells_of(log_odds: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     """Cell of each score; monotone in the score. float64[N] → int64[N] in [0, bins + 4)."""
     if np.isnan(log_odds).any():
         raise ValueError("a score is NaN; reject the row before it is counted")
-    scaled = np.floor(np.clip(log_odds, -2 * LIMIT, 2 * LIMIT) * (bins / (2 * LIMIT))) + bins // 2
+    scaled = np.floor(np.clip(log_odds, -2 * LIMIT, 2 * LIMIT) * bins / (2 * LIMIT)) + bins // 2
     cell: NDArray[np.int64] = np.clip(scaled, -1, bins).astype(np.int64) + 2
     infinite = np.isinf(log_odds)
     if infinite.any():
@@ -158,6 +161,8 @@ def halves(file_key: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 def macro(curves: Sequence[Bounded | str]) -> Estimate:
     """Unweighted mean over one-vs-rest curves, as scikit-learn's `average="macro"`; undefined if one curve is."""
+    if not curves:
+        return Estimate.undefined("no scores")
     values = [curve.value for curve in curves if isinstance(curve, Bounded)]
     if len(values) < len(curves):
         return Estimate.undefined(next(curve for curve in curves if isinstance(curve, str)))
@@ -181,10 +186,10 @@ def _on_cells(score_function: object, negative: Counts, positive: Counts) -> flo
 
 def _average_precision_bound(negative: Counts, positive: Counts) -> tuple[float, float]:
     """Least and greatest average precision of any scores with these counts by cell."""
-    from scipy.special import digamma
-
     own, rest = positive[::-1].astype(np.float64), negative[::-1].astype(np.float64)
-    hits_before, misses_before = np.cumsum(own) - own, np.cumsum(rest) - rest
+    # Differences in int64: beyond 2^53 a float64 would lose the rows of small cells.
+    hits_before = (np.cumsum(positive[::-1]) - positive[::-1]).astype(np.float64)
+    misses_before = (np.cumsum(negative[::-1]) - negative[::-1]).astype(np.float64)
     tied = np.zeros(own.size, np.bool_)
     tied[[0, -1]] = True  # p = 1 and p = 0: one score, no order inside
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -193,8 +198,24 @@ def _average_precision_bound(negative: Counts, positive: Counts) -> tuple[float,
         best = own * hits / (hits + misses_before)
     # Σ_j (h + j) / (h + j + m) over j = 1..own, with m misses before them all, in closed form.
     misses = misses_before + rest
-    worst = own - misses * (digamma(hits + misses + 1) - digamma(hits_before + misses + 1))
+    worst = own - misses * _reciprocals(hits_before + misses, own)
     filled = own > 0
     low = np.where(tied, together, worst)[filled].sum() / own.sum()
     high = np.where(tied, together, best)[filled].sum() / own.sum()
     return max(0.0, float(low)), min(1.0, float(high))
+
+
+def _reciprocals(start: NDArray[np.float64], terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1/(start + 1) + ... + 1/(start + terms), exact to 1e-13 for any counts.
+
+    References:
+        NIST Digital Library of Mathematical Functions, 5.11.2 (about the half-integer, where 1/x drops out).
+    """
+    from scipy.special import digamma
+
+    # The difference of two digammas near 20 is wrong by 1e-15, and a billion misses make 1e-6 of that.
+    low = start + 0.5
+    high = low + terms
+    large = np.log1p(terms / low) + (1 / high**2 - 1 / low**2) / 24
+    total: NDArray[np.float64] = np.where(low < 1_000, digamma(high + 0.5) - digamma(low + 0.5), large)
+    return total

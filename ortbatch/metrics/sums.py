@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 FRACTION_BITS = 40
 _UNIT = 2.0**FRACTION_BITS
 _LARGEST = 2.0**20
+_PART = 1 << 22  # fractions of 2^23 values fill an int64
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,7 @@ class FixedSum:
         low, high = float(values.min()), float(values.max())
         if not (low >= -_LARGEST and high <= _LARGEST):
             raise ValueError(f"expected finite values of magnitude up to 2^20, got {low} to {high}")
-        whole = np.floor(values)
-        fraction = np.rint((values - whole) * _UNIT)
-        units = (int(whole.astype(np.int64).sum()) << FRACTION_BITS) + int(fraction.astype(np.int64).sum())
-        return cls(units, values.size)
+        return cls(sum(_units(values[at : at + _PART]) for at in range(0, values.size, _PART)), values.size)
 
     def merge(self, other: FixedSum) -> FixedSum:
         """Sum of both."""
@@ -61,3 +59,11 @@ class FixedSum:
     def result(self) -> float | None:
         """The mean; None without values."""
         return float(Fraction(self.units, self.rows << FRACTION_BITS)) if self.rows else None
+
+
+def _units(values: NDArray[np.float64]) -> int:
+    """Exact sum, in units of 2^-40, of up to 2^22 values that are each rounded once."""
+    # trunc, not floor: -1e-20 minus its floor is 1 after rounding, which would round a value twice.
+    whole = np.trunc(values)
+    fraction = np.rint((values - whole) * _UNIT)
+    return (int(whole.astype(np.int64).sum()) << FRACTION_BITS) + int(fraction.astype(np.int64).sum())

@@ -7,6 +7,7 @@ sum exact. On the wire an array of counts travels as its non-zero cells when tha
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import zip_longest
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -100,7 +101,11 @@ def require_same(what: str, a: object, b: object) -> None:
         MergeError: naming both.
     """
     if a != b:
-        raise MergeError(f"cannot merge: {what} differ: {_brief(a)} and {_brief(b)}")
+        one, two = _brief(a), _brief(b)
+        if one == two and isinstance(a, tuple) and isinstance(b, tuple):
+            at = next(index for index, (x, y) in enumerate(zip_longest(a, b)) if x != y)
+            one, two = f"from index {at}, {_brief(a[at:])}", _brief(b[at:])
+        raise MergeError(f"cannot merge: {what} differ: {one} and {two}")
 
 
 def _brief(item: object) -> str:

@@ -1,0 +1,57 @@
+# Needs Python 3.11 or newer, git and make; everything else is installed into $(VENV).
+# Another interpreter: make demo PYTHON=python3.12
+
+PYTHON := python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS :=
+
+.PHONY: help demo test check clean
+
+help:  ## what make can do
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile
+
+demo: $(VENV)/.with-torch  ## install, make the digits model and its data, evaluate it, say where the report is
+	$(BIN)/python jobs/digits/prepare.py
+	$(BIN)/ortbatch run jobs/digits/job.yaml --engine ray
+
+test: $(VENV)/.with-test  ## install, run all tests; PYTEST_ARGS="-k latency" chooses
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.with-test  ## install, look without running: format, lint, types, layers, doctests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --doctest-modules ortbatch -q
+
+clean:  ## remove what make made: environment, caches, the demo's model and data; runs stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf jobs/digits/data jobs/digits/model.onnx jobs/digits/model.pt2
+
+# A stamp is as new as the last install; the one for tests covers the one for the demo.
+$(VENV)/.with-torch: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "Installing ortbatch and torch into $(VENV); the first time takes some minutes"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[torch]"
+	@touch $@
+
+$(VENV)/.with-test: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "Installing ortbatch, torch and the test tools into $(VENV); the first time takes some minutes"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[torch,test]"
+	@touch $@ $(VENV)/.with-torch
+
+$(VENV)/.created:
+	$(python_is_new_enough)
+	$(python_has_venv)
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# $(error) says one line and stops, before anything is written.
+ask_python = $(shell $(PYTHON) -c 'import sys; $(1)' 2>/dev/null)
+python_version = $(call ask_python,print("%d.%d.%d" % sys.version_info[:3]))
+python_is_new_enough = $(if $(call ask_python,sys.version_info < (3, 11) or print("yes")),,$(error \
+  ortbatch needs Python 3.11 or newer, $(PYTHON) is $(or $(python_version),not installed). \
+  Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv), then: make $(MAKECMDGOALS) PYTHON=python3.11))
+python_has_venv = $(if $(call ask_python,import ensurepip; import venv; print("yes")),,$(error \
+  $(PYTHON) cannot make virtual environments, its modules venv and ensurepip are not installed. \
+  Install them (Debian, Ubuntu: apt install python$(basename $(python_version))-venv), then: make $(MAKECMDGOALS)))

@@ -1,0 +1,6 @@
+"""`python -m ortbatch`."""
+
+from ortbatch.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The command line: arguments, wiring, progress, exit codes. No arithmetic.
+
+Results go to stdout, everything else to stderr. Heavy modules are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ortbatch import __version__
+from ortbatch.errors import JobError, OrtbatchError
+
+if TYPE_CHECKING:
+    from ortbatch.job import Gate, Job
+    from ortbatch.report.report import Report
+
+_UNEXPECTED = 5
+_INTERRUPTED = 130
+_INCONCLUSIVE = 4
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Run the command line; every error ends in its exit code, one that nobody foresaw in 5."""
+    try:
+        _commands.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(_INTERRUPTED)
+    except OrtbatchError as error:
+        if _debug():
+            traceback.print_exc()
+        click.echo(_said(error), err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if _debug():
+            traceback.print_exc()
+        click.echo(
+            f"error: {type(error).__name__}: {error}\nThis is a defect of ortbatch, not of your job. Run again with "
+            "`ortbatch --debug …` for the traceback, and please report it.",
+            err=True,
+        )
+        sys.exit(_UNEXPECTED)
+
+
+def _debug() -> bool:
+    return "--debug" in sys.argv
+
+
+def _said(error: OrtbatchError) -> str:
+    if isinstance(error, JobError):
+        count = len(error.problems)
+        return f"error: the job has {count} problem{'s' if count != 1 else ''}:\n{error}"
+    return f"error: {error}"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="ortbatch %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def _commands(debug: bool) -> None:
+    """Evaluate ONNX models over labelled Parquet, on this machine or on Ray.
+
+    Exit codes: 0 passed or no gates, 1 a gate failed, 2 bad usage, job, model or data, 3 incomplete, 4 inconclusive,
+    5 tool, storage or cluster failure, 130 interrupted.
+    """
+
+
+def _job_options(command: F) -> F:
+    """JOB, --var and --set."""
+    command = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the job.")(
+        command
+    )
+    command = click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="Fill {NAME} in the job.")(
+        command
+    )
+    return click.argument("job", type=click.Path(dir_okay=False))(command)
+
+
+def _load(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> Job:
+    from ortbatch.job import load_job
+
+    pairs = {}
+    for entry in variables:
+        name, equals, value = entry.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--var {entry}: expected NAME=VALUE")
+        pairs[name] = value
+    return load_job(job, pairs, overrides)
+
+
+@_commands.command("run")
+@_job_options
+@click.option("--run-dir", metavar="DIR", help="Folder of this run, instead of the job's `run_dir`.")
+@click.option("--force", is_flag=True, help="Run even if the folder holds a run.")
+@click.option("--engine", type=click.Choice(["auto", "ray", "inline"]), default="auto", show_default=True)
+@click.option("--address", metavar="ADDR", help="Ray cluster to run on.")
+@click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="Exit with 0 or 1 where it would be 4.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout instead of the summary.")
+def _run(
+    job: str,
+    variables: tuple[str, ...],
+    overrides: tuple[str, ...],
+    inconclusive: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run JOB: evaluate its model on its data, judge its gates, write the report."""
+    from ortbatch.api import Options, run_job
+    from ortbatch.progress import progress_to
+
+    loaded = _load(job, variables, overrides)
+    with progress_to(sys.stderr) as show:
+        outcome = run_job(loaded, Options(**options, show=show))
+    if outcome.repeated:
+        click.echo("this run is finished already: nothing was done (--force runs it again)", err=True)
+    _print(outcome.report, as_json)
+    click.echo(f"report: {_shown(outcome.report.path)}", err=as_json)
+    _exit(outcome.report, inconclusive)
+
+
+@_commands.command("check")
+@_job_options
+def _check(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Check JOB against its model and its data, with one real batch; nothing is run or written."""
+    from rich.console import Console
+
+    from ortbatch.api import check
+    from ortbatch.preflight_text import print_prepared
+
+    print_prepared(check(_load(job, variables, overrides)), Console(highlight=False))
+
+
+@_commands.command("report")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
+def _report(run: str, as_json: bool) -> None:
+    """Print the report of a finished RUN (its folder)."""
+    from ortbatch.api import read_report
+
+    _print(read_report(run), as_json)
+
+
+@_commands.command("gate")
+@click.argument("run")
+@click.option("--gates", "gates", metavar="FILE", help="Other gates: a job file, or any YAML file with `gates`.")
+@click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="Exit with 0 or 1 where it would be 4.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+def _gate(run: str, gates: str | None, inconclusive: str | None, as_json: bool) -> None:
+    """Judge a finished RUN again, by its own or by other gates; nothing is run or written."""
+    from rich.console import Console
+
+    from ortbatch.api import judge_again, read_report
+    from ortbatch.report.summary import print_verdict
+
+    report = read_report(run)
+    judged = judge_again(report, None if gates is None else _read_gates(gates))
+    if as_json:
+        verdict = {key: judged.data[key] for key in ("status", "exit_code", "gates")}
+        click.echo(json.dumps(verdict, indent=2, ensure_ascii=False))
+    else:
+        print_verdict(judged.data, Console(highlight=False))
+    _exit(judged, inconclusive)
+
+
+@_commands.command("schema")
+@click.argument("what", type=click.Choice(["job", "report"]))
+def _schema(what: str) -> None:
+    """Print the JSON Schema of the job file or of report.json."""
+    if what == "job":
+        from ortbatch.job import job_schema
+
+        schema = job_schema()
+    else:
+        from ortbatch.report.schema import REPORT_SCHEMA
+
+        schema = REPORT_SCHEMA
+    click.echo(json.dumps(schema, indent=2, ensure_ascii=False))
+
+
+def _read_gates(path: str) -> tuple[Gate, ...]:
+    """Gates of a job file, or of any YAML file with a key `gates`."""
+    from ortbatch.job.gates_file import load_gates
+
+    return load_gates(path)
+
+
+def _print(report: Report, as_json: bool) -> None:
+    if as_json:
+        click.echo(report.encode(), nl=False)
+        return
+    from rich.console import Console
+
+    from ortbatch.report.summary import print_summary
+
+    print_summary(report.data, Console(highlight=False))
+
+
+def _shown(path: str) -> str:
+    """A path below the working folder, without it."""
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+
+
+def _exit(report: Report, inconclusive: str | None) -> None:
+    code = report.exit_code
+    if code == _INCONCLUSIVE and inconclusive is not None:
+        code = 0 if inconclusive == "pass" else 1
+    raise click.exceptions.Exit(code)

@@ -1,0 +1,183 @@
+"""One Arrow column to one NumPy array, without losing, shifting or bending a value.
+
+A cast stays inside its family (bool → number, integer → wider, float → float) unless the job says `cast: lossy`. A row
+that cannot be taken is marked with its reason and keeps its place; nothing moves against its label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import DTypeLike, NDArray
+
+NULL_FEATURE = "null_feature"
+WRONG_LENGTH = "wrong_length"
+INEXACT_VALUE = "inexact_value"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """How a column becomes an array.
+
+    Args:
+        dtype: NumPy name of the model's element type, `float32`.
+        lossy: may a value be rounded or cut?
+        null: the value that stands for null; None: NaN in a float array, a rejected row in any other.
+    """
+
+    dtype: str
+    lossy: bool = False
+    null: float | int | bool | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Values of all rows, and the rows that must not be used.
+
+    Args:
+        values: dtype[N] or dtype[N, width]; arbitrary where a row is bad.
+        bad: reason → bool[N].
+    """
+
+    values: NDArray[Any]
+    bad: dict[str, NDArray[np.bool_]]
+
+
+def family(kind: pa.DataType) -> str | None:
+    """`bool`, `int` or `float` of an Arrow type; None if it is no number."""
+    if pa.types.is_boolean(kind):
+        return "bool"
+    if pa.types.is_integer(kind):
+        return "int"
+    return "float" if pa.types.is_floating(kind) else None
+
+
+def castable(kind: pa.DataType, cast: Cast) -> bool:
+    """May a column of this Arrow type feed this element type?"""
+    source, target = family(kind), _family_of(cast.dtype)
+    if source is None:
+        return False
+    order = ["bool", "int", "float"]
+    return cast.lossy or order.index(source) <= order.index(target)
+
+
+def _family_of(dtype: DTypeLike) -> str:
+    return {"b": "bool", "i": "int", "u": "int", "f": "float"}[np.dtype(dtype).kind]
+
+
+def take_scalars(column: pa.ChunkedArray, cast: Cast) -> Taken:
+    """A numeric or boolean column as dtype[N]; the type was checked with `castable`."""
+    array = _one_chunk(column)
+    if not array.null_count:
+        values, inexact = _convert(_to_numpy(array), cast)
+        return Taken(values, _marked(INEXACT_VALUE, inexact))
+    null = array.is_null().to_numpy(zero_copy_only=False)
+    values, inexact = _convert(_to_numpy(_without_nulls(array)), cast)
+    if inexact is not None:
+        inexact &= ~null
+    return _fill_nulls(values, null, cast, _marked(INEXACT_VALUE, inexact))
+
+
+def _fill_nulls(values: NDArray[Any], null: NDArray[np.bool_], cast: Cast, bad: dict[str, NDArray[np.bool_]]) -> Taken:
+    filler = np.nan if cast.null is None and values.dtype.kind == "f" else cast.null
+    if filler is None:
+        return Taken(values, {**bad, NULL_FEATURE: null})
+    values = values.copy()
+    values[null] = filler
+    return Taken(values, bad)
+
+
+def take_lists(column: pa.ChunkedArray, width: int, cast: Cast) -> Taken:
+    """A list or fixed-size-list column of numbers as dtype[N, width].
+
+    A null list is a bad row, a list of another length too. FixedSizeListArray.flatten() leaves null rows out and
+    `.values` ignores a slice's offset: so the good rows are selected first, and only then flattened.
+    """
+    array = _one_chunk(column)
+    rows = len(array)
+    null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    good = np.ones(rows, np.bool_)
+    bad: dict[str, NDArray[np.bool_]] = {}
+    if null is not None:
+        good, bad[NULL_FEATURE] = ~null, null
+    if not pa.types.is_fixed_size_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array), width).to_numpy(zero_copy_only=False)
+        wrong = lengths != width
+        if wrong.any():
+            good, bad[WRONG_LENGTH] = good & ~wrong, wrong
+    all_good = bool(good.all())
+    inner = take_scalars(pa.chunked_array([(array if all_good else array.filter(pa.array(good))).flatten()]), cast)
+    values = inner.values.reshape(-1, width)
+    flags = {reason: np.asarray(mask.reshape(-1, width).any(axis=1)) for reason, mask in inner.bad.items()}
+    if all_good:
+        return Taken(values, flags)
+    spread = np.zeros((rows, width), values.dtype)
+    spread[good] = values
+    for reason, flag in flags.items():
+        bad.setdefault(reason, np.zeros(rows, np.bool_))
+        bad[reason] = bad[reason].copy()
+        bad[reason][good] |= flag
+    return Taken(spread, bad)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _without_nulls(array: pa.Array) -> pa.Array:
+    return pc.fill_null(array, False if pa.types.is_boolean(array.type) else pa.scalar(0).cast(array.type))
+
+
+def _to_numpy(array: pa.Array) -> NDArray[Any]:
+    """Zero-copy for numbers without nulls."""
+    values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _convert(values: NDArray[Any], cast: Cast) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Values in the target dtype, and which of them changed beyond rounding within floats."""
+    target = np.dtype(cast.dtype)
+    if values.dtype == target:
+        return values, None
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = values.astype(target)
+    if cast.lossy or _always_exact(values.dtype, target):
+        return converted, None
+    # Rounding to a narrower float is what exporting to float32 means; becoming infinite is not.
+    float_source = values.dtype.kind == "f"
+    changed = np.isinf(converted) & ~np.isinf(values) if float_source else _differs(values, converted)
+    return converted, changed if changed.any() else None
+
+
+def _always_exact(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
+    if source.kind in "iu" and target.kind == "f":
+        # NumPy calls int64 → float64 safe; above 2^53 it is not.
+        return 8 * source.itemsize <= np.finfo(target).nmant + 1
+    return bool(np.can_cast(source, target, "safe"))
+
+
+def _differs(values: NDArray[Any], converted: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where an integer did not survive its cast to a narrower integer or to a float."""
+    if converted.dtype.kind != "f":
+        info = np.iinfo(converted.dtype)
+        return np.asarray((values < info.min) | (values > info.max))
+    exact_to = 2 ** (np.finfo(converted.dtype).nmant + 1)
+    beyond = (values > exact_to) | (values < -exact_to) if values.dtype.kind == "i" else values > exact_to
+    if not beyond.any():
+        return np.asarray(beyond)
+    # Python integers: converting a float back to int64 may itself overflow.
+    places = np.flatnonzero(beyond)
+    lost = [not np.isfinite(converted[i]) or int(converted[i]) != int(values[i]) for i in places]
+    changed = np.zeros(values.shape, np.bool_)
+    changed[places] = lost
+    return changed
+
+
+def _marked(reason: str, mask: NDArray[np.bool_] | None) -> dict[str, NDArray[np.bool_]]:
+    return {} if mask is None else {reason: mask}

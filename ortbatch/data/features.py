@@ -1,0 +1,75 @@
+"""The model's inputs for a block of rows: decoded once, handed out in batches through reused buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ortbatch.data.binding import InputBinding
+from ortbatch.data.columns import take_lists, take_scalars
+
+Feed = dict[str, NDArray[Any]]
+
+
+class Features:
+    """Inputs of N rows.
+
+    `bad` maps a reason to bool[N]: rows that no batch may contain. `keep` then narrows the block to the good rows.
+    """
+
+    def __init__(self, bindings: Sequence[InputBinding], table: pa.Table) -> None:
+        self.rows = table.num_rows
+        self.bad: dict[str, NDArray[np.bool_]] = {}
+        self._inputs = [(binding, self._take(binding, table)) for binding in bindings]
+
+    def _take(self, binding: InputBinding, table: pa.Table) -> list[NDArray[Any]]:
+        """One [N, width] array of a list column, or one [N] array a column."""
+        arrays = []
+        for name in binding.columns:
+            column = table.column(name)
+            taken = (
+                take_lists(column, binding.width, binding.cast)
+                if binding.is_list
+                else take_scalars(column, binding.cast)
+            )
+            arrays.append(taken.values)
+            for reason, mask in taken.bad.items():
+                self.bad[reason] = self.bad[reason] | mask if reason in self.bad else mask
+        return arrays
+
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Keep only these rows, in this order."""
+        self._inputs = [(binding, [array[rows] for array in arrays]) for binding, arrays in self._inputs]
+        self.rows = rows.size
+
+    def batch(self, start: int, stop: int, buffers: Mapping[str, NDArray[Any]]) -> Feed:
+        """Inputs of rows [start, stop), each of its dtype and shape [stop - start, *row_shape].
+
+        Args:
+            start: first row.
+            stop: end of the rows.
+            buffers: input name → array of at least stop - start rows, from `new_buffers`; overwritten.
+        """
+        feed = {}
+        for binding, arrays in self._inputs:
+            if binding.is_list:
+                feed[binding.name] = arrays[0][start:stop].reshape(stop - start, *binding.row_shape)
+                continue
+            packed = buffers[binding.name][: stop - start]
+            for place, array in enumerate(arrays):
+                packed[:, place] = array[start:stop]
+            feed[binding.name] = packed.reshape(stop - start, *binding.row_shape)
+        return feed
+
+
+def new_buffers(bindings: Sequence[InputBinding], batch_size: int) -> dict[str, NDArray[Any]]:
+    """Buffers for `Features.batch`, one a stream."""
+    return {
+        binding.name: np.empty((batch_size, len(binding.columns)), binding.cast.dtype)
+        for binding in bindings
+        if not binding.is_list
+    }

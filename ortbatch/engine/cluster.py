@@ -1,0 +1,283 @@
+"""Workers on Ray: actors that each hold a session and evaluate leases of shards.
+
+The only module that imports ray, but for `submit`. Ray's own retries are off: the schedule holds the only retry policy.
+Knows nothing of metrics.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import ray
+import ray.exceptions
+from numpy.typing import NDArray
+
+from ortbatch.data.plan import Shard
+from ortbatch.engine.driver import Message
+from ortbatch.engine.evaluate import Evaluation
+from ortbatch.engine.host import cpu_name
+from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
+from ortbatch.engine.pool import LeaseDone, LeaseFailed, StreamPool
+from ortbatch.engine.prepare import THREADS, Prepared
+from ortbatch.engine.schedule import LEASES_IN_FLIGHT, Failed, Joined, Lost, Returned
+from ortbatch.engine.warm import warm_up
+from ortbatch.errors import ClusterError
+from ortbatch.job import Job
+from ortbatch.model.session import OnnxModel, local_copy
+
+_WAIT_SECONDS = 0.5
+_CAPACITY_SECONDS = 30.0
+_MOST_STREAMS = 2
+_STORE_BYTES = 256 << 20
+_GONE = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.LocalRayletDiedError,
+)
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker needs besides the model's bytes.
+
+    Args:
+        evaluation: what to compute.
+        sha256: hash of the model.
+        providers: execution providers.
+        streams: shards at once.
+        where: what the job calls the model.
+        folder: name of the run's folder below the node's temp folder.
+        onnxruntime: version that the driver has.
+    """
+
+    evaluation: Evaluation
+    sha256: str
+    providers: tuple[str, ...]
+    streams: int
+    where: str
+    folder: str
+    onnxruntime: str
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """Where a worker runs."""
+
+    node: str
+    cpu: str
+    pid: int
+
+
+class Worker:
+    """One process with one session; leases overlap on its streams."""
+
+    def __init__(self, content: NDArray[np.uint8], setup: WorkerSetup) -> None:
+        if setup.onnxruntime != onnxruntime.__version__:
+            raise ClusterError(
+                f"this node has onnxruntime {onnxruntime.__version__}, the driver {setup.onnxruntime}: counts could "
+                "differ. Install the same version on all nodes."
+            )
+        self._setup = setup
+        self._folder = Path(tempfile.gettempdir()) / setup.folder
+        self._path = local_copy(content.data, setup.sha256, self._folder)
+        self._pool = StreamPool(setup.evaluation, self._load(THREADS), setup.streams)
+
+    def _load(self, threads: int) -> OnnxModel:
+        model = OnnxModel(self._path, self._setup.providers, threads, self._setup.where)
+        warm_up(model, self._setup.evaluation)
+        return model
+
+    def facts(self) -> WorkerFacts:
+        """Answers when the worker is ready."""
+        return WorkerFacts(ray.get_runtime_context().get_node_id(), cpu_name(), os.getpid())
+
+    def evaluate(self, shards: Sequence[Shard]) -> LeaseDone | LeaseFailed:
+        """One lease."""
+        return self._pool.evaluate(shards)
+
+    def measure(self, setup: SingleSetup) -> SingleLatency:
+        """Time single predictions in a session of their own."""
+        return measure_single(self._load(setup.threads), self._setup.evaluation, setup)
+
+    def close(self) -> None:
+        """Remove the node's copy of the model; sessions that are loaded do not need it any more."""
+        self._pool.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@dataclass
+class _Member:
+    """A worker as the driver sees it."""
+
+    actor: Any
+    started: float
+    facts: WorkerFacts | None = None
+
+
+class RayFleet:
+    """Actors on a Ray cluster, or on an embedded local Ray that this fleet starts and ends."""
+
+    def __init__(self, prepared: Prepared, address: str | None, run_id: str) -> None:
+        self._prepared = prepared
+        self._owner = _connect(prepared.job, address)
+        self.cpus, self.workers = _layout(prepared.job, len(prepared.plan.shards))
+        self.streams = self.cpus
+        setup = WorkerSetup(
+            prepared.evaluation, prepared.model.sha256, prepared.model.providers, self.streams, prepared.model.where,
+            f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
+        )  # fmt: skip
+        self._content = ray.put(np.frombuffer(prepared.model.content, np.uint8))
+        self._setup = ray.put(setup)
+        self._members: dict[int, _Member] = {}
+        self._pending: dict[Any, tuple[int, int | None]] = {}  # ref → (worker, lease; None while it starts)
+        self._numbers = 0
+        self._first_start = time.monotonic()
+        self._nodes: set[str] = set()
+
+    def start_worker(self) -> None:
+        """Start an actor; its first answer is `Joined`."""
+        actor_class = ray.remote(Worker).options(
+            num_cpus=self.cpus, max_restarts=0, max_task_retries=0, max_concurrency=LEASES_IN_FLIGHT
+        )
+        actor = actor_class.remote(self._content, self._setup)
+        number, self._numbers = self._numbers, self._numbers + 1
+        self._members[number] = _Member(actor, time.monotonic())
+        self._pending[actor.facts.remote()] = (number, None)
+
+    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+        """Send a lease."""
+        self._pending[self._members[worker].actor.evaluate.remote(list(shards))] = (worker, lease)
+
+    def wait(self) -> Message | None:
+        """The next report of any worker.
+
+        Raises:
+            ClusterError: if no worker could start for 30 s.
+        """
+        ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=_WAIT_SECONDS)
+        if not ready:
+            self._check_capacity()
+            return None
+        worker, lease = self._pending.pop(ready[0])
+        try:
+            answer = ray.get(ready[0])
+        except _GONE as error:
+            return self._lost(worker, error)
+        except ray.exceptions.RayError as error:
+            raise ClusterError(f"unexpected error of worker {worker}: {_first_lines(error)}") from error
+        return self._report(worker, lease, answer)
+
+    def _report(self, worker: int, lease: int | None, answer: WorkerFacts | LeaseDone | LeaseFailed) -> Message:
+        if isinstance(answer, WorkerFacts):
+            self._members[worker].facts = answer
+            self._nodes.add(answer.node)
+            return Message(Joined(worker))
+        assert lease is not None
+        if isinstance(answer, LeaseDone):
+            return Message(Returned(worker, lease, answer.seconds), answer.state)
+        return Message(Failed(worker, lease, answer.shard, answer.message), exit_code=answer.exit_code)
+
+    def _lost(self, worker: int, error: Exception) -> Message:
+        """A worker that failed once is not asked again; its other leases are gone with it."""
+        member = self._members.pop(worker)
+        self._pending = {ref: owner for ref, owner in self._pending.items() if owner[0] != worker}
+        ray.kill(member.actor)
+        if getattr(error, "actor_init_failed", False):
+            # The model loaded in the driver: what fails here fails on every node like this one.
+            raise ClusterError(f"a worker could not start: {_first_lines(error)}")
+        return Message(Lost(worker, _first_lines(error)))
+
+    def _check_capacity(self) -> None:
+        if self._nodes or time.monotonic() - self._first_start < _CAPACITY_SECONDS:
+            return
+        cpus = ray.cluster_resources().get("CPU", 0)
+        free = ray.available_resources().get("CPU", 0)
+        raise ClusterError(
+            f"no worker could start in {_CAPACITY_SECONDS:.0f} s: each asks for {self.cpus} CPUs; the cluster has "
+            f"{cpus:g}, {free:g} of them free. Lower `execution.cpus_per_worker`, or wait for a free node."
+        )
+
+    def measure(self, setup: SingleSetup) -> SingleLatency:
+        """Time single predictions on the first worker that answers."""
+        reasons = []
+        for member in [m for m in self._members.values() if m.facts is not None]:
+            try:
+                measured: SingleLatency = ray.get(member.actor.measure.remote(setup))
+            except _GONE as error:
+                reasons.append(_first_lines(error))
+            else:
+                return measured
+        raise ClusterError(f"no worker could time single predictions: {'; '.join(reasons)}")
+
+    def describe(self) -> dict[str, object]:
+        """Workers, nodes and Ray's version."""
+        return {
+            "engine": "ray",
+            "ray": ray.__version__,
+            "nodes": len(self._nodes),
+            "workers": self.workers,
+            "streams_per_worker": self.streams,
+            "cpus": sorted({m.facts.cpu for m in self._members.values() if m.facts is not None}),
+        }
+
+    def close(self) -> None:
+        """Let every worker clean up, end it, and end the Ray that this fleet started."""
+        live = [member for member in self._members.values() if member.facts is not None]
+        ray.wait([m.actor.close.remote() for m in live], num_returns=len(live), timeout=5) if live else None
+        for member in self._members.values():
+            ray.kill(member.actor)
+        if self._owner:
+            ray.shutdown()
+
+
+def _connect(job: Job, address: str | None) -> bool:
+    """Join the Ray that there is, or start a local one; True if it was started here."""
+    if ray.is_initialized():
+        return False
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address or os.environ.get("RAY_ADDRESS"):
+            ray.init(address=address or "auto", **quiet)
+            return True
+        # An embedded Ray reports to nobody.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        cpus = len(os.sched_getaffinity(0))
+        per_worker = job.execution.cpus_per_worker
+        workers = job.execution.workers
+        wanted = (1 if workers == "auto" else workers) * (1 if per_worker == "auto" else per_worker)
+        ray.init(
+            address="local", num_cpus=max(cpus, wanted), include_dashboard=False, _node_ip_address="127.0.0.1",
+            object_store_memory=_STORE_BYTES, **quiet,
+        )  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        raise ClusterError(f"cannot reach Ray at {address or 'this machine'}: {_first_lines(error)}") from None
+    return True
+
+
+def _layout(job: Job, shards: int) -> tuple[int, int]:
+    """CPUs of a worker, and workers: as many as the cluster's CPUs allow, never more than there are shards."""
+    nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    largest = max(nodes, default=1)
+    asked = job.execution.cpus_per_worker
+    cpus = max(1, min(_MOST_STREAMS, int(largest))) if asked == "auto" else asked
+    if job.execution.workers != "auto":
+        return cpus, job.execution.workers
+    fit = sum(int(node // cpus) for node in nodes)
+    return cpus, max(1, min(fit, -(-shards // cpus)))
+
+
+def _first_lines(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else f"{text[:397]}..."

@@ -1,0 +1,303 @@
+"""The inner loop: one shard in, one tally out. Pure but for its clock; knows nothing of Ray.
+
+    read → decode labels and features → drop bad rows, counted → batches → session → scores → tally
+
+The result is a function of (shard, evaluation): which worker, stream or attempt computes it cannot be seen in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ortbatch.data.binding import InputBinding
+from ortbatch.data.features import Features, new_buffers
+from ortbatch.data.labels import Labels
+from ortbatch.data.plan import PlannedFile, Shard
+from ortbatch.data.reader import Block, read_shard
+from ortbatch.errors import DataError, ModelError
+from ortbatch.metrics.confusion import ConfusionMatrix
+from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.latency import LatencyHistogram
+from ortbatch.metrics.scores import ScoreHistogram, halves
+from ortbatch.metrics.stages import StageTimes
+from ortbatch.metrics.sums import FixedSum
+from ortbatch.metrics.tally import Tally
+from ortbatch.model.outputs import Decision, Scored, score
+from ortbatch.model.session import OnnxModel
+
+_WINDOW_VALUES = 1 << 22
+_LOG_LOSS_CLIP = 2.0**-52
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything but the model that turns a shard into a tally; frozen before work starts, the same for all workers.
+
+    Args:
+        files: the plan's files.
+        inputs: how columns feed the model.
+        labels: how labels are read.
+        decision: how scores become predictions.
+        batch_size: rows of a batch.
+    """
+
+    files: tuple[PlannedFile, ...]
+    inputs: tuple[InputBinding, ...]
+    labels: Labels
+    decision: Decision
+    batch_size: int
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that are read, each once."""
+        bound = [name for binding in self.inputs for name in binding.columns]
+        return list(dict.fromkeys([*bound, self.labels.column]))
+
+    def empty(self) -> Tally:
+        """The tally of no rows."""
+        return Tally.empty(self.decision.classes, self.decision.curves)
+
+
+class Stream:
+    """Evaluates shards one after another with a session that it may share with other streams."""
+
+    def __init__(self, evaluation: Evaluation, model: OnnxModel) -> None:
+        self._evaluation = evaluation
+        self._model = model
+        self._buffers = new_buffers(evaluation.inputs, evaluation.batch_size)
+        self._empty = evaluation.empty()
+
+    def evaluate(self, shard: Shard) -> Tally:
+        """The tally of a shard.
+
+        Raises:
+            DataError: if a file changed or is corrupt.
+            StorageError: if storage failed.
+            ModelError: if the model refuses a batch.
+        """
+        clock = _Clock()
+        blocks = read_shard(self._evaluation.files, shard, self._evaluation.columns)
+        pending: list[_Outcome] = []
+        tally, values = self._empty, 0
+        for block in clock.timed_iteration("read", blocks):
+            for outcome in self._outcomes(block, clock):
+                pending.append(outcome)
+                values += outcome.raw.size
+                if values >= _WINDOW_VALUES:
+                    tally, pending, values = tally.merge(self._tally(pending, clock)), [], 0
+        tally = tally.merge(self._tally(pending, clock))
+        if tally.coverage.planned != shard.rows:
+            raise DataError(f"shard {shard.id}: {shard.rows:,} rows planned, {tally.coverage.planned:,} read")
+        return replace(tally, stages=clock.stages())
+
+    def _outcomes(self, block: Block, clock: _Clock) -> Iterator[_Outcome]:
+        """Outcomes of a block, each of a run of whole batches whose outputs stay within a bound of memory."""
+        with clock.stage("prepare"):
+            rows = decode(self._evaluation, block.table)
+            key = int(self._evaluation.files[block.file].footer_sha256[:16], 16)
+            half = halves(key, block.first_row + rows.kept)
+        rejected, step = rows.rejected, self._rows_of_window()
+        for start in range(0, max(rows.features.rows, 1), step):
+            stop = min(start + step, rows.features.rows)
+            raw, latencies = self._infer(rows.features, start, stop, clock)
+            yield _Outcome(block.file, rows.labels[start:stop], half[start:stop], raw, latencies, rejected)
+            rejected = {}
+
+    def _rows_of_window(self) -> int:
+        batch = self._evaluation.batch_size
+        rows = max(1, _WINDOW_VALUES // len(self._evaluation.decision.classes))
+        return max(1, rows // batch) * batch
+
+    def _infer(
+        self, features: Features, start: int, stop: int, clock: _Clock
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Raw outputs of rows [start, stop) and the nanoseconds of each batch."""
+        batch, output = self._evaluation.batch_size, self._evaluation.decision.output.name
+        outputs, latencies = [], []
+        for first in range(start, stop, batch):
+            with clock.stage("prepare"):
+                feed = features.batch(first, min(first + batch, stop), self._buffers)
+            with clock.stage("infer") as span:
+                outputs.append(self._model.run(output, feed))
+            latencies.append(span.elapsed)
+        raw = np.concatenate(outputs) if outputs else np.empty((0, 1), np.float32)
+        if len(raw) != stop - start:
+            raise ModelError(f"the model put out {len(raw)} rows of `{output}` for {stop - start} rows of input")
+        return raw, np.array(latencies, np.int64)
+
+    def _tally(self, outcomes: Sequence[_Outcome], clock: _Clock) -> Tally:
+        """Count outcomes."""
+        with clock.stage("tally"):
+            coverage, latency = _coverage(outcomes), LatencyHistogram.of(_joined([o.latencies for o in outcomes]))
+            full = [outcome for outcome in outcomes if len(outcome.labels)]
+            if not full:
+                return replace(self._empty, coverage=coverage, latency=latency)
+            labels, half = _joined([o.labels for o in full]), _joined([o.half for o in full])
+            scored = score(self._evaluation.decision, _joined([o.raw for o in full]))
+            good, rejected = _without(scored.bad, len(labels))
+            if rejected:
+                files = np.repeat([o.file for o in full], [len(o.labels) for o in full])
+                coverage = _reject(coverage, scored.bad, files)
+                scored, labels, half = _select(scored, good), labels[good], half[good]
+            log_loss, brier = _losses(self._evaluation.decision, scored.probabilities, labels)
+            confusion = ConfusionMatrix.of(self._evaluation.decision.classes, labels, scored.predicted)
+            scores = self._scores(scored, labels, half)
+            return Tally(coverage, confusion, scores, log_loss, brier, latency, StageTimes.empty())
+
+    def _scores(self, scored: Scored, labels: NDArray[np.int64], half: NDArray[np.uint8]) -> ScoreHistogram:
+        decision = self._evaluation.decision
+        index = [decision.classes.index(name) for name in decision.curves]
+        truth = labels[:, None] == np.array(index, np.int64)
+        return ScoreHistogram.of(decision.curves, self._empty.scores.bins, scored.log_odds, truth, half)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What the model said of some rows of one file.
+
+    Args:
+        file: its index in the plan.
+        labels: int64[N].
+        half: uint8[N].
+        raw: the model's output for them, first dimension N.
+        latencies: int64[batches], nanoseconds.
+        rejected: reason → rows that the model never saw.
+    """
+
+    file: int
+    labels: NDArray[np.int64]
+    half: NDArray[np.uint8]
+    raw: NDArray[Any]
+    latencies: NDArray[np.int64]
+    rejected: dict[str, int]
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+
+
+def _coverage(outcomes: Sequence[_Outcome]) -> Coverage:
+    rejected: Counter[tuple[int, str]] = Counter()
+    for outcome in outcomes:
+        rejected.update({(outcome.file, reason): rows for reason, rows in outcome.rejected.items()})
+    evaluated = sum(len(outcome.labels) for outcome in outcomes)
+    return Coverage(evaluated + sum(rejected.values()), evaluated, rejected_rows=dict(rejected))
+
+
+def _reject(coverage: Coverage, bad: Mapping[str, NDArray[np.bool_]], files: NDArray[np.int64]) -> Coverage:
+    """Take rows without a usable score out of the evaluated ones; files int64[N] says whose they are."""
+    rejected = Counter(coverage.rejected_rows)
+    left = np.ones(len(files), np.bool_)
+    for reason, mask in bad.items():
+        for file, rows in zip(*np.unique(files[mask & left], return_counts=True), strict=True):
+            rejected[int(file), reason] += int(rows)
+        left &= ~mask
+    return Coverage(coverage.planned, int(left.sum()), rejected_rows=dict(rejected))
+
+
+@dataclass(frozen=True)
+class DecodedRows:
+    """The good rows of a block.
+
+    Args:
+        features: inputs of the good rows.
+        labels: int64[N], their class indices.
+        kept: int64[N], their places in the block.
+        rejected: reason → rows that are left out; a row with several reasons counts under the first.
+    """
+
+    features: Features
+    labels: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    rejected: dict[str, int]
+
+
+def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
+    """Decode labels and features of some rows, and leave out what cannot be evaluated, counted by reason."""
+    labels, bad_labels = evaluation.labels.take(table.column(evaluation.labels.column))
+    features = Features(evaluation.inputs, table)
+    kept, rejected = _without({**bad_labels, **features.bad}, table.num_rows)
+    if rejected:
+        features.keep(kept)
+        labels = labels[kept]
+    return DecodedRows(features, labels, kept.astype(np.int64), rejected)
+
+
+def _without(bad: dict[str, NDArray[np.bool_]], rows: int) -> tuple[NDArray[np.intp], dict[str, int]]:
+    """Indices of rows with no reason against them, and how many each reason takes; the first reason wins."""
+    left = np.ones(rows, np.bool_)
+    rejected = {}
+    for reason, mask in bad.items():
+        if count := int((mask & left).sum()):
+            rejected[reason] = count
+        left &= ~mask
+    return np.flatnonzero(left), rejected
+
+
+def _select(scored: Scored, rows: NDArray[np.intp]) -> Scored:
+    probabilities = None if scored.probabilities is None else scored.probabilities[rows]
+    return Scored(scored.predicted[rows], probabilities, scored.log_odds[rows], {})
+
+
+def _losses(
+    decision: Decision, probabilities: NDArray[np.float64] | None, labels: NDArray[np.int64]
+) -> tuple[FixedSum, FixedSum]:
+    """Sums of log loss and of the Brier score, as scikit-learn defines both for float64 probabilities."""
+    if probabilities is None or not labels.size:
+        return FixedSum.empty(), FixedSum.empty()
+    own = probabilities[np.arange(labels.size), labels]
+    log_loss = -np.log(np.clip(own, _LOG_LOSS_CLIP, 1 - _LOG_LOSS_CLIP))
+    if decision.positive is not None:
+        brier = (probabilities[:, decision.positive] - (labels == decision.positive)) ** 2
+    else:
+        brier = (probabilities**2).sum(axis=1) - own**2 + (1 - own) ** 2
+    return FixedSum.of(log_loss), FixedSum.of(brier)
+
+
+class _Clock:
+    """Nanoseconds by stage since they were last taken."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, int] = {}
+
+    def stage(self, name: str) -> _Span:
+        return _Span(self._spent, name)
+
+    def timed_iteration(self, name: str, blocks: Iterator[Block]) -> Iterator[Block]:
+        while True:
+            with self.stage(name):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
+
+    def stages(self) -> StageTimes:
+        times = StageTimes(**self._spent)
+        self._spent.clear()
+        return times
+
+
+class _Span:
+    """The time inside a `with` block; `elapsed` nanoseconds after it."""
+
+    def __init__(self, spent: dict[str, int], name: str) -> None:
+        self._spent, self._name = spent, name
+        self.elapsed = 0
+
+    def __enter__(self) -> _Span:
+        self._started = time.perf_counter_ns()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.elapsed = time.perf_counter_ns() - self._started
+        self._spent[self._name] = self._spent.get(self._name, 0) + self.elapsed

@@ -1,0 +1,103 @@
+"""The run folder: which runs may use it, and in which order its files appear.
+
+plan.json      first: identity and the frozen plan
+metrics.csv    the report as a table
+report.json    last: if it is there, the run is complete
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ortbatch.data.storage import exists, read_bytes, write_bytes
+from ortbatch.engine.prepare import Prepared
+from ortbatch.errors import OrtbatchError, RunFolderError
+from ortbatch.job.redaction import redact
+
+REPORT = "report.json"
+PLAN = "plan.json"
+TABLE = "metrics.csv"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder, by path or URI."""
+
+    uri: str
+
+    def file(self, name: str) -> str:
+        """Where a file of the folder is."""
+        head, question, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
+        return f"{head.rstrip('/')}/{name}{question}{query}"
+
+    def occupied(self) -> bool:
+        """Is there a run, finished or not?"""
+        return exists(self.file(PLAN)) or self.holds_report()
+
+    def holds_report(self) -> bool:
+        """Is there a finished run?"""
+        return exists(self.file(REPORT))
+
+    def read_report(self) -> bytes:
+        """The text of report.json; raises RunFolderError if there is none."""
+        if not self.holds_report():
+            raise RunFolderError(
+                f"{redact(self.uri)}: no finished run here ({REPORT} is missing). Give the folder of a run, or run "
+                "the job."
+            )
+        return read_bytes(self.file(REPORT))
+
+    def begin(self, prepared: Prepared) -> None:
+        """Write the plan; from here on the folder belongs to this run.
+
+        Raises:
+            RunFolderError: if an unfinished run of another identity is there, or the folder cannot be written.
+        """
+        found = self._unfinished_identity()
+        if found is not None and found != prepared.identity:
+            raise RunFolderError(
+                f"{redact(self.uri)}: holds an unfinished run of something else: "
+                f"{differing(found, prepared.identity)}. Give another folder with --run-dir, or start "
+                "over with --force."
+            )
+        self.claim(prepared)
+
+    def claim(self, prepared: Prepared) -> None:
+        """Write the plan, whatever is there."""
+        text = json.dumps({"identity": prepared.identity, "plan": json.loads(prepared.plan.to_json())})
+        try:
+            write_bytes(self.file(PLAN), text.encode())
+        except OrtbatchError as error:
+            raise RunFolderError(
+                f"the run folder cannot be written: {error}. Give another with --run-dir, or `run_dir` in the job."
+            ) from None
+
+    def finish(self, report: str, table: str) -> None:
+        """Write the results, report.json last; raises StorageError if they cannot be written."""
+        write_bytes(self.file(TABLE), table.encode())
+        write_bytes(self.file(REPORT), report.encode())
+
+    def _unfinished_identity(self) -> dict[str, str] | None:
+        if not exists(self.file(PLAN)):
+            return None
+        try:
+            identity = json.loads(read_bytes(self.file(PLAN)))["identity"]
+        except (ValueError, KeyError, TypeError):
+            return {}
+        return dict(identity)
+
+
+def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Which parts of two identities differ, in words.
+
+    >>> differing({"batch_size": "64"}, {"batch_size": "128"})
+    'batch_size is 64 there, 128 here'
+    """
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return "; ".join(f"{n} is {_short(old.get(n))} there, {_short(new.get(n))} here" for n in names)
+
+
+def _short(value: str | None) -> str:
+    return "unknown" if value is None else value[:12] if len(value) == 64 else value

@@ -1,0 +1,292 @@
+"""Preflight: everything that can be known before work starts, checked against some real rows.
+
+Job, model and data are brought together once, here; what comes out is frozen, sent to every worker and written in the
+report. Whatever is wrong with them is found here, before anything is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ortbatch.data.binding import InputBinding, TensorSpec, bind_inputs, check_columns
+from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH
+from ortbatch.data.features import Features, new_buffers
+from ortbatch.data.labels import Labels, bind_labels, check_label_names, fractional, label_family
+from ortbatch.data.plan import Plan, make_plan
+from ortbatch.data.reader import read_shard
+from ortbatch.data.storage import is_remote, local_path, read_bytes
+from ortbatch.engine.evaluate import DecodedRows, Evaluation, decode
+from ortbatch.errors import DataError, JobError, ModelError, Problem
+from ortbatch.job import Job
+from ortbatch.job.gates import check_class
+from ortbatch.job.redaction import redact
+from ortbatch.model.graph import Graph, read_graph
+from ortbatch.model.outputs import Decision, Output, choose_output, settle_output
+from ortbatch.model.session import OnnxModel
+from ortbatch.model.tuning import batch_size_for
+
+PREFLIGHT_ROWS = 256
+THREADS = 1
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The model's bytes and what they are.
+
+    Args:
+        content: the ONNX file. sha256: its hash. where: what the job calls it.
+        graph: what the file says of itself.
+        inputs, outputs: what the session says.
+        providers: execution providers of the session.
+    """
+
+    content: bytes
+    sha256: str
+    where: str
+    graph: Graph
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can run.
+
+    Args:
+        job: what was asked.
+        model: the model file.
+        plan: the frozen plan.
+        evaluation: what workers are given.
+        decoded: the first rows, decoded, by which it was checked.
+    """
+
+    job: Job
+    model: ModelFile
+    plan: Plan
+    evaluation: Evaluation
+    decoded: DecodedRows
+
+    @cached_property
+    def evaluation_digest(self) -> str:
+        """Sha256 of what the counts depend on: model, data plan, binding, output, threshold."""
+        parts = {
+            "model": self.model.sha256,
+            "plan": self.plan.digest(),
+            "inputs": [asdict(binding) for binding in self.evaluation.inputs],
+            "labels": asdict(self.evaluation.labels),
+            "decision": asdict(self.evaluation.decision),
+        }
+        return _digest(parts)
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What a shard's tally is a function of; two runs of one identity give the same counts."""
+        return {
+            "evaluation": self.evaluation_digest,
+            "batch_size": str(self.evaluation.batch_size),
+            "threads": str(THREADS),
+            "providers": ",".join(self.model.providers),
+            "onnxruntime": onnxruntime.__version__,
+        }
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def prepare(job: Job) -> Prepared:
+    """Check a job against its model and its data.
+
+    Raises:
+        ModelError: if the model cannot be loaded, or does not fit.
+        DataError: if the data cannot be planned, or do not fit.
+        StorageError: if storage failed.
+    """
+    file, model = open_model(job)
+    output = choose_output(model.outputs, file.graph, job.model.output.name, job.model.output.kind)
+    contract = _Contract(job, model.inputs)
+    shard_rows = job.execution.shard_rows
+    uris = [job.locate(path) for path in job.data.path]
+    plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, contract)
+    _check_expected(job, plan)
+    return _fit(job, file, model, plan, contract, output)
+
+
+def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
+    """Read the model file and load it once, as every worker will."""
+    uri = job.locate(job.model.path)
+    try:
+        content = read_bytes(uri)
+    except DataError as error:
+        raise ModelError(f"model.path: {error}") from None
+    graph = read_graph(content, uri)
+    model = with_local_path(content, uri, lambda path: OnnxModel(path, job.model.providers, THREADS, uri))
+    file = ModelFile(
+        content, hashlib.sha256(content).hexdigest(), uri, graph, model.inputs, model.outputs, model.providers
+    )
+    return file, model
+
+
+def with_local_path(content: bytes, uri: str, use: Callable[[Path], OnnxModel]) -> OnnxModel:
+    """Load a model by path: where it lies if that is local, else from a copy that is gone afterwards."""
+    if not is_remote(uri):
+        return use(local_path(uri))
+    with tempfile.TemporaryDirectory(prefix="ortbatch-") as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(content)
+        return use(path)
+
+
+class _Contract:
+    """Binds the inputs by the first schema that it sees, and holds every other schema to that."""
+
+    def __init__(self, job: Job, inputs: tuple[TensorSpec, ...]) -> None:
+        self._job = job
+        self._specs = inputs
+        self.schema: pa.Schema | None = None
+        self.inputs: tuple[InputBinding, ...] = ()
+
+    def __call__(self, where: str, schema: pa.Schema) -> None:
+        label = self._job.data.label
+        if self.schema is None:
+            self.inputs = bind_inputs(self._specs, schema, self._job.model.inputs or {}, label)
+        check_columns(self.inputs, schema, label, redact(where))
+        if self.schema is None:
+            self.schema = schema
+        first, other = (label_family(s.field(label).type) for s in (self.schema, schema))
+        if first != other:
+            raise DataError(
+                f"{redact(where)}: label column `{label}` holds {schema.field(label).type}; in the first file it holds "
+                f"{self.schema.field(label).type}. Write both alike."
+            )
+
+
+def _check_expected(job: Job, plan: Plan) -> None:
+    expect = job.data.expect
+    for name, expected, got in (("rows", expect.rows, plan.rows), ("files", expect.files, len(plan.files))):
+        if expected is not None and expected != got:
+            raise DataError(f"data.expect.{name}: expected {expected:,}, found {got:,} in {', '.join(job.data.path)}.")
+
+
+def _fit(
+    job: Job, file: ModelFile, model: OnnxModel, plan: Plan, contract: _Contract, output: Output
+) -> Prepared:  # fmt: skip
+    """Send the first rows through the model and settle what only they can tell."""
+    assert contract.schema is not None
+    table = _first_rows(plan, contract.inputs, job.data.label)
+    raw = _run_features(model, output, contract.inputs, table)
+    output = settle_output(output, raw)
+    field = contract.schema.field(job.data.label)
+    labels = bind_labels(field, job.data.classes, job.data.label_is, output.classes)
+    check_label_names(labels, field.type)
+    if (broken := fractional(table.column(field.name))) is not None:
+        raise DataError(
+            f"label column `{field.name}` holds {broken}, which is no class: this is a regression task; ortbatch "
+            "evaluates binary and multiclass classifiers."
+        )
+    decision = _decide(job, output, labels.classes)
+    _check_gates(job, decision)
+    batch_size = job.model.batch_size if job.model.batch_size != "auto" else batch_size_for(contract.inputs)
+    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, int(batch_size))
+    decoded = decode(evaluation, table)
+    _check_rows(evaluation, decoded, table)
+    return Prepared(job, file, plan, evaluation, decoded)
+
+
+def _first_rows(plan: Plan, inputs: tuple[InputBinding, ...], label: str) -> pa.Table:
+    columns = list(dict.fromkeys([*(name for binding in inputs for name in binding.columns), label]))
+    tables, rows = [], 0
+    for shard in plan.shards:
+        for block in read_shard(plan.files, shard, columns):
+            tables.append(block.table.slice(0, PREFLIGHT_ROWS - rows))
+            rows += tables[-1].num_rows
+            if rows >= PREFLIGHT_ROWS:
+                break
+        if rows >= PREFLIGHT_ROWS:
+            break
+    # Files may differ in integer width and the like: the values are what is looked at.
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _run_features(model: OnnxModel, output: Output, inputs: tuple[InputBinding, ...], table: pa.Table) -> NDArray[Any]:
+    """Raw outputs for the rows whose features are good."""
+    features = Features(inputs, table)
+    good = np.ones(features.rows, np.bool_)
+    for mask in features.bad.values():
+        good &= ~mask
+    if (inexact := features.bad.get(INEXACT_VALUE)) is not None:
+        raise DataError(
+            f"row {int(np.flatnonzero(inexact)[0])} of the data holds a number that the model's input type cannot hold "
+            f"exactly. Columns: {_some_columns(inputs)}. `cast: lossy` in `model.inputs` allows rounding."
+        )
+    if not good.any():
+        reasons = ", ".join(sorted(features.bad))
+        hint = "; ragged lists are not available yet" if WRONG_LENGTH in features.bad else ""
+        raise DataError(f"none of the first {features.rows} rows has usable features ({reasons}){hint}.")
+    features.keep(np.flatnonzero(good))
+    raw = model.run(output.name, features.batch(0, features.rows, new_buffers(inputs, features.rows)))
+    if raw.ndim == 0 or len(raw) != features.rows:
+        raise ModelError(
+            f"output `{output.name}` has shape {list(raw.shape)} for a batch of {features.rows} rows; its first "
+            "dimension must be the batch."
+        )
+    return raw
+
+
+def _some_columns(inputs: tuple[InputBinding, ...]) -> str:
+    names = [name for binding in inputs for name in binding.columns]
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _decide(job: Job, output: Output, classes: tuple[str, ...]) -> Decision:
+    """Task, positive class and threshold."""
+    if output.classes is not None and output.classes != len(classes):
+        raise ModelError(
+            f"output `{output.name}` of the model scores {output.classes} classes, `data.classes` names "
+            f"{len(classes)}: {', '.join(classes[:10])}."
+        )
+    if len(classes) == 2:
+        name = job.data.positive if job.data.positive is not None else classes[1]
+        if name not in classes:
+            raise DataError(f"data.positive: `{name}` is none of the classes {', '.join(classes)}.")
+        return Decision(output, classes, classes.index(name), job.threshold)
+    if job.data.positive is not None or "threshold" in job.model_fields_set:
+        raise DataError(f"`data.positive` and `threshold` are for two classes; this task has {len(classes)}.")
+    return Decision(output, classes, None, job.threshold)
+
+
+def _check_gates(job: Job, decision: Decision) -> None:
+    """Now that the classes are known, hold the gates against them."""
+    problems = []
+    for number, gate in enumerate(job.gates):
+        try:
+            check_class(gate, decision.classes)
+        except ValueError as error:
+            problems.append(Problem(str(gate), f"gates.{number}", str(error)))
+    if problems:
+        raise JobError(problems)
+
+
+def _check_rows(evaluation: Evaluation, decoded: DecodedRows, table: pa.Table) -> None:
+    if len(decoded.labels):
+        return
+    labels: Labels = evaluation.labels
+    seen = ", ".join(str(value) for value in table.column(labels.column).unique().to_pylist()[:5])
+    reasons = ", ".join(f"{reason}: {rows}" for reason, rows in sorted(decoded.rejected.items()))
+    raise DataError(
+        f"none of the first {table.num_rows} rows can be evaluated ({reasons}). Label column `{labels.column}` "
+        f"holds {seen}; classes, by {labels.by}: {', '.join(labels.classes[:10])}."
+    )

@@ -1,0 +1,179 @@
+"""A gate: one metric and the limit it must keep, as text `recall[cat] >= 0.9` or as a mapping.
+
+    {metric: recall, class: cat, min: 0.9}
+    {metric: recall, class: cat, versus: previous, max_drop: 0.01, confidence: 0.95}
+
+A gate is judged elsewhere; here it is only read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, cast, get_args
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from ortbatch.job.data_spec import ClassName
+from ortbatch.job.later import refuse_later
+from ortbatch.job.part import Part, Text
+from ortbatch.job.wording import did_you_mean, got, shortened
+from ortbatch.metrics.reference import MetricRef, bounds, check, number, scan
+
+Operator = Literal[">=", ">", "<=", "<", "=="]
+
+_OPERATORS = get_args(Operator)
+_LIMIT = re.compile(r"(>=|<=|==|>|<)(?![<>=])\s*(.*)", re.DOTALL)
+
+
+class GateMapping(Part):
+    """The long form of a gate; for names that the text form makes awkward, and for gates against a baseline."""
+
+    section: ClassVar[str] = "gates"
+
+    metric: Text = Field(description="Metric, such as `accuracy`, or a whole reference.")
+    class_name: ClassName | None = Field(None, alias="class", description="Class of a metric per class.")
+    slice: Mapping[Text, ClassName] | None = Field(None, description="Columns and values of a slice.")
+    min: float | None = Field(None, description="Smallest value that passes.")
+    max: float | None = Field(None, description="Largest value that passes.")
+    versus: Text | None = Field(None, description="Baseline to compare with.")
+    max_drop: Annotated[float, Field(ge=0)] | None = Field(None, description="Largest loss against `versus`.")
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = Field(
+        None, description="How sure the outcome must be, such as 0.95."
+    )
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> GateMapping:
+        if (self.versus is None) != (self.max_drop is None):
+            raise ValueError("`versus` and `max_drop` go together: the baseline, and the largest loss against it")
+        limits = [key for key in ("min", "max", "max_drop") if getattr(self, key) is not None]
+        if len(limits) != 1:
+            raise ValueError(
+                f"expected one limit, min, max or max_drop with versus, got {' and '.join(limits) or 'none'}"
+                + ("; write two gates" if limits else "")
+            )
+        return self
+
+    def gate(self) -> Gate:
+        """The gate that this mapping stands for."""
+        ref = MetricRef.parse(self.metric)
+        if self.class_name is not None:
+            if ref.class_name is not None:
+                raise ValueError(f"the class stands twice: in `metric: {self.metric}` and as `class`")
+            ref = replace(ref, class_name=self.class_name)
+        if self.slice:
+            ref = replace(ref, slice=tuple(self.slice.items()))
+        if self.max_drop is not None:
+            return Gate(ref, ">=", -self.max_drop, self.versus, self.confidence)
+        if self.max is not None:
+            return Gate(ref, "<=", self.max, None, self.confidence)
+        return Gate(ref, ">=", cast(float, self.min), None, self.confidence)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A metric and its limit.
+
+    Args:
+        op: how the value must stand to `limit`.
+        limit: finite; against a baseline the limit of the difference, value minus the baseline's.
+        versus: baseline to compare with, or None.
+        confidence: how sure the outcome must be, or None: the estimate alone decides.
+    """
+
+    metric: MetricRef
+    op: Operator
+    limit: float
+    versus: str | None = None
+    confidence: float | None = None
+
+    def __str__(self) -> str:
+        against = f" versus {self.versus}" if self.versus is not None else ""
+        return f"{self.metric}{against} {self.op} {_plain(self.limit)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Gate:
+        """Read `METRIC OP NUMBER`; checks the form, not whether the metric is known.
+
+        Raises:
+            ValueError: another form, or a number that is not finite.
+
+        >>> Gate.parse("recall[cat] >= 0.9").metric.class_name
+        'cat'
+        """
+        ref, rest = scan(text)
+        match = _LIMIT.fullmatch(rest.strip())
+        if match is None:
+            form = f"METRIC OP NUMBER with OP one of {', '.join(_OPERATORS)}, such as `accuracy >= 0.9`"
+            raise ValueError(f"expected {form}; cannot read {got(rest)} after `{ref}`")
+        return cls(ref, cast(Operator, match[1]), number(match[2].strip()))
+
+    def as_key(self) -> str | dict[str, Any]:
+        """The gate as a job file writes it: text, or a mapping where the text form cannot say it."""
+        if self.versus is None and self.confidence is None:
+            return str(self)
+        if self.versus is not None:
+            limit: dict[str, Any] = {"versus": self.versus, "max_drop": -self.limit}
+        else:
+            limit = {"min" if self.op == ">=" else "max": self.limit}
+        confidence = {} if self.confidence is None else {"confidence": self.confidence}
+        return {"metric": str(self.metric), **limit, **confidence}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_wrap_validator_function(
+            _gate,
+            handler.generate_schema(GateMapping),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls.as_key),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        text = {
+            "type": "string",
+            "pattern": r"^\s*[A-Za-z].*(>=|<=|==|>|<)\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*$",
+            "description": "METRIC OP NUMBER, such as `recall[cat] >= 0.9`.",
+        }
+        return {"anyOf": [text, handler(cast(Any, schema)["schema"])]}
+
+
+def _gate(value: Any, handler: core_schema.ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo) -> Gate:
+    """A gate from any of its forms, refused where the job cannot judge it."""
+    if isinstance(value, Gate):
+        gate = value
+    elif isinstance(value, str):
+        gate = Gate.parse(value)
+    else:
+        gate = handler(value).gate()
+    refuse_later("gates.metric", gate.metric.name)
+    check(gate.metric)
+    if gate.metric.slice:
+        refuse_later("gates.slice", str(gate.metric).partition("@")[2])
+    low, high = bounds(gate.metric.name)
+    if gate.versus is None and not low <= gate.limit <= high:
+        raise ValueError(f"`{gate.metric.name}` lies between {low:g} and {high:g}, the limit is {_plain(gate.limit)}")
+    check_class(gate, (info.context or {}).get("classes"))
+    return gate
+
+
+def check_class(gate: Gate, classes: Sequence[str] | None) -> None:
+    """Refuse a gate on a class that the job does not have; `classes` is None where they are not known yet.
+
+    Raises:
+        ValueError: it names none of `classes`, or needs a class as there are more than two.
+    """
+    if classes is None:
+        return
+    name, class_name = gate.metric.name, gate.metric.class_name
+    if class_name is not None and class_name not in classes:
+        named = shortened(", ".join(classes))
+        raise ValueError(f"class {got(class_name)} is none of the classes {named}{did_you_mean(class_name, classes)}")
+    if class_name is None and name in ("precision", "recall", "f1", "specificity") and len(classes) > 2:
+        macro = f", or {name}_macro" if name != "specificity" else ""
+        raise ValueError(f"`{name}` needs a class where there are {len(classes)}: `{name}[{classes[0]}]`{macro}")
+
+
+def _plain(limit: float) -> str:
+    return str(int(limit)) if limit.is_integer() and abs(limit) < 1e15 else repr(limit)

@@ -1,0 +1,133 @@
+"""The job: what to evaluate, on which data, and which gates the result must pass.
+
+Strict and frozen; equal by value; pickles. A job knows neither whether its model loads nor whether its data is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ortbatch.job.build import build
+from ortbatch.job.data_spec import DataSpec
+from ortbatch.job.gates import Gate, check_class
+from ortbatch.job.model_spec import ModelSpec
+from ortbatch.job.part import Count, CountOrAuto, Many, Part, Text
+from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec, TrackingSpec
+from ortbatch.job.redaction import redacted
+from ortbatch.job.schema import schema_of
+from ortbatch.job.templates import BUILT_IN, fill
+from ortbatch.job.tree import tree_of
+from ortbatch.job.wording import got
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[^\W_][\w .+-]{0,99}", name) or name != name.strip():
+        allowed = "letters, digits, spaces and _.+-, at most 100, beginning with a letter or digit"
+        raise ValueError(f"expected {allowed} (it names a folder), got {got(name)}")
+    return name
+
+
+def _run_dir(template: str) -> str:
+    fill(template, dict.fromkeys(BUILT_IN, ""))
+    return template
+
+
+class LatencySpec(Part):
+    """Latency of single predictions: one row at a time, in a session of its own."""
+
+    section: ClassVar[str] = "latency"
+
+    threads: Count = Field(1, description="Threads of the session that is timed.")
+    max_seconds: Annotated[float, Field(gt=0)] = Field(30.0, description="Longest time to spend on it, in seconds.")
+
+
+class ExecutionSpec(Part):
+    """How the work is spread; no metric depends on it."""
+
+    section: ClassVar[str] = "execution"
+
+    workers: CountOrAuto = Field("auto", description="Worker processes, or `auto`.")
+    cpus_per_worker: CountOrAuto = Field("auto", description="CPU cores of a worker, or `auto`.")
+    shard_rows: CountOrAuto = Field(
+        "auto", description="At most so many rows in a shard, rounded up to whole row groups; or `auto`."
+    )
+    on_bad_shard: Literal["fail", "quarantine"] = Field(
+        "fail", description="What becomes of a shard that cannot be read."
+    )
+
+
+class Job(Part):
+    """Everything a run needs to know. `folder` and `variables` are no keys of the file.
+
+    `run_dir` is a template: `run_folder` fills it.
+    """
+
+    name: Annotated[Text, AfterValidator(_name)] = Field(description="Name of the job, also of its folder of runs.")
+    model: ModelSpec = Field(description="The ONNX model; its path alone is the short form.")
+    data: DataSpec = Field(description="The labelled rows: Parquet files and the column of the label.")
+    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="Score from which on a binary model says positive."
+    )
+    slices: Many[SliceSpec] = Field((), description="Parts of the rows to report apart.")
+    latency: LatencySpec = Field(LatencySpec(), description="How latency of single predictions is measured.")
+    baselines: Mapping[Text, Baseline] = Field({}, description="Other models on the same rows.")
+    checks: ChecksSpec | None = Field(None, description="Compare with the training data.")
+    gates: Many[Gate] = Field((), description="Limits that the result must keep.")
+    predictions: PredictionsSpec | None = Field(None, description="Write predictions. Absent: none are written.")
+    tracking: TrackingSpec | None = Field(None, description="Tell an experiment tracker.")
+    run_dir: Annotated[Text, AfterValidator(_run_dir)] = Field(
+        "runs/{name}/{started}", description="Folder of the run; `{name}` and `{started}` are filled by the run."
+    )
+    execution: ExecutionSpec = Field(ExecutionSpec(), description="How the work is spread.")
+    folder: Path = Field(default_factory=lambda: Path().absolute(), description="Absolute folder of the job file.")
+    variables: Mapping[str, str] = Field({}, description="What `--var` gave.")
+
+    @model_validator(mode="after")
+    def _classes_of_gates(self) -> Job:
+        for gate in self.gates:
+            check_class(gate, self.data.classes)
+        return self
+
+    @classmethod
+    def from_mapping(
+        cls, mapping: Mapping[str, object], folder: str | Path = ".", variables: Mapping[str, str] | None = None
+    ) -> Job:
+        """Make a job of the same keys that a job file has; relative paths count from `folder`.
+
+        Raises:
+            JobError: with every problem; `where` is `job`.
+
+        >>> Job.from_mapping({"name": "digits", "model": "m.onnx", "data": {"path": "d", "label": "y"}}).threshold
+        0.5
+        """
+        return build(cls, tree_of(mapping, "job"), Path(folder).absolute(), variables or {})
+
+    def resolved(self) -> dict[str, Any]:
+        """All keys with their defaults filled in, as JSON values without secrets; the same on every machine."""
+        keys = self.model_dump(mode="json", by_alias=True, exclude={"folder", "variables"})
+        return cast(dict[str, Any], redacted(keys))
+
+    def digest(self) -> str:
+        """SHA-256, in hex, of `resolved()`: equal exactly if all keys are."""
+        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def locate(self, path: str) -> str:
+        """A path of the job made absolute against the job's folder; a URI (`scheme://`) is left alone."""
+        return path if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) else str(self.folder / path)
+
+    def run_folder(self, started: str) -> str:
+        """The folder of a run that began at `started`, absolute or a URI."""
+        return self.locate(fill(self.run_dir, {"name": self.name, "started": started}))
+
+
+def job_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the job file, for editors."""
+    return schema_of(Job)

@@ -1,0 +1,191 @@
+"""Names of metrics, as gates, tables and reports write them: `name(argument)[class]@slice`.
+
+    recall[fraud]@country=DE,device=ios      recall_at_precision(0.9)      fidelity[torch].agreement
+
+`MetricRef.parse` knows the grammar only, `check` the names that can be computed. A class or a slice value that the
+plain form cannot hold stands in quotes, as a JSON string: `recall["a]b"]`. Neither function knows which classes or
+slices a job has, nor where the text stands: they raise ValueError, and the caller adds the place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from dataclasses import dataclass
+
+PER_CLASS = frozenset({"precision", "recall", "f1", "specificity", "roc_auc", "average_precision"})
+"""Metrics that take a class in brackets; without one they are about the positive class of a binary model."""
+
+LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
+
+KNOWN = (
+    PER_CLASS
+    | {"accuracy", "balanced_accuracy", "majority_class_accuracy", "matthews_corrcoef", "cohen_kappa"}
+    | {f"{metric}_{average}" for metric in ("precision", "recall", "f1") for average in ("macro", "weighted")}
+    | {"log_loss", "brier", "coverage", "throughput.rows_per_s"}
+    | {f"latency.{kind}.{statistic}_ms" for kind in ("batch", "single") for statistic in LATENCY_STATISTICS}
+)
+"""Every metric that this version computes."""
+
+MAX_CHARACTERS = 1_000
+"""Longest text of a reference; keeps the time to read one small whatever a file holds."""
+
+_BASELINE_FAMILY = "fidelity"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_WORD = rf'(?:{_QUOTED}|[^"@\[\](),=<>\s][^"@\[\](),=<>]*)'
+_NAME = r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*"
+_REFERENCE = re.compile(
+    rf"\s*(?P<name>{_NAME})(?:\((?P<argument>[^()]*)\))?"
+    rf"(?:\[(?P<class_name>\s*{_QUOTED}\s*|[^\[\]]*)\](?P<tail>(?:\.[A-Za-z0-9_]+)*))?"
+    rf"(?:@(?P<slice>{_WORD}={_WORD}(?:,{_WORD}={_WORD})*))?\s*"
+)
+_PAIR = re.compile(rf"({_WORD})=({_WORD})(?:,|$)")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class MetricRef:
+    """The name of one metric; `MetricRef.parse(str(ref)) == ref`.
+
+    Args:
+        name: metric, `recall` or `latency.single.p99_ms`.
+        argument: finite number in parentheses, the 0.9 of `recall_at_precision(0.9)`.
+        class_name: class in brackets; the baseline for `fidelity.*`.
+        slice: pairs of column and value, in the order written; empty for all rows.
+
+    Raises:
+        ValueError: a part that no reference can hold.
+
+    >>> str(MetricRef("recall", class_name="fraud", slice=(("country", "DE"),)))
+    'recall[fraud]@country=DE'
+    """
+
+    name: str
+    argument: float | None = None
+    class_name: str | None = None
+    slice: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(_NAME, self.name):
+            raise ValueError(
+                f"{self.name!r} is no name of a metric; names look like `recall` or `latency.batch.p99_ms`"
+            )
+        if self.argument is not None and not math.isfinite(self.argument):
+            raise ValueError(f"the number in parentheses must be finite, got {self.argument}")
+        columns = [column for column, _ in self.slice]
+        if len(set(columns)) != len(columns):
+            raise ValueError(f"the slice names a column twice: {', '.join(columns)}")
+        texts = (self.class_name or "", *(text for pair in self.slice for text in pair))
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            raise ValueError("half a surrogate pair stands in a name; no file can hold it")
+
+    def __str__(self) -> str:
+        name, suffix = self.name, ""
+        if self.class_name is not None and self.name.startswith(f"{_BASELINE_FAMILY}."):
+            name, suffix = _BASELINE_FAMILY, self.name.removeprefix(_BASELINE_FAMILY)
+        argument = "" if self.argument is None else f"({self.argument!r})"
+        class_name = "" if self.class_name is None else f"[{_written(self.class_name, '[^][]+')}]"
+        pairs = ",".join(f"{_written(column, _WORD)}={_written(value, _WORD)}" for column, value in self.slice)
+        return f"{name}{argument}{class_name}{suffix}" + (f"@{pairs}" if pairs else "")
+
+    @classmethod
+    def parse(cls, text: str) -> MetricRef:
+        """Read a reference.
+
+        Raises:
+            ValueError: the text is no reference; the message says from where on it could not be read.
+
+        >>> MetricRef.parse('recall["a]b"]').class_name
+        'a]b'
+        """
+        ref, rest = scan(text)
+        if rest:
+            raise ValueError(f"cannot read {rest!r} after the metric `{ref}`; the form is name[class]@column=value")
+        return ref
+
+
+def scan(text: str) -> tuple[MetricRef, str]:
+    """Read the reference that `text` begins with, and hand back what follows it.
+
+    Raises:
+        ValueError: `text` begins with none.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"a text of {len(text)} characters is too long for a metric; {MAX_CHARACTERS} are allowed")
+    match = _REFERENCE.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} does not begin with the name of a metric, such as `accuracy` or `recall[cat]`")
+    name, class_name, tail = match["name"], match["class_name"], match["tail"] or ""
+    if tail and name != _BASELINE_FAMILY:
+        raise ValueError(f"nothing may follow the brackets of `{name}[...]` but a slice, got {tail!r}")
+    argument = None if match["argument"] is None else number(match["argument"].strip())
+    ref = MetricRef(
+        name + tail,
+        argument,
+        None if class_name is None else _read(class_name.strip()),
+        tuple((_read(pair[1].strip()), _read(pair[2].strip())) for pair in _PAIR.finditer(match["slice"] or "")),
+    )
+    return ref, text[match.end() :]
+
+
+def number(text: str) -> float:
+    """Read a finite decimal number as gates write them.
+
+    Raises:
+        ValueError: anything else, a percentage and `nan` among them.
+    """
+    if text.endswith("%") and _NUMBER.fullmatch(text[:-1].strip()):
+        share = round(float(text[:-1]) / 100, 12)
+        raise ValueError(f"percentages are not allowed, got {text!r}; write {share:g}")
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        raise ValueError(f"expected a finite number such as 0.95, got {text!r}")
+    return float(text)
+
+
+def check(ref: MetricRef) -> None:
+    """Refuse a metric that this version cannot compute.
+
+    Raises:
+        ValueError: unknown name (with the nearest known one), a class where none belongs, or an argument.
+    """
+    if ref.name not in KNOWN:
+        near = difflib.get_close_matches(ref.name, sorted(KNOWN), n=1, cutoff=0.6)
+        hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(sorted(KNOWN))}"
+        raise ValueError(f"unknown metric `{ref.name}`; {hint}")
+    if ref.class_name is not None and ref.name not in PER_CLASS:
+        raise ValueError(f"`{ref.name}` takes no class, got [{ref.class_name}]; {', '.join(sorted(PER_CLASS))} do")
+    if ref.argument is not None:
+        raise ValueError(f"`{ref.name}` takes no number in parentheses, got ({ref.argument!r})")
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """Smallest and largest value that a known metric can take.
+
+    >>> bounds("accuracy"), bounds("cohen_kappa")
+    ((0.0, 1.0), (-1.0, 1.0))
+    """
+    if name in ("matthews_corrcoef", "cohen_kappa"):
+        return -1.0, 1.0
+    if name in ("log_loss", "brier", "throughput.rows_per_s") or name.startswith("latency."):
+        return 0.0, math.inf
+    return 0.0, 1.0
+
+
+def _written(text: str, plain: str) -> str:
+    """Quote `text` unless the plain form reads back as the same text."""
+    as_it_is = re.fullmatch(plain, text) and text == text.strip() and not text.startswith('"')
+    return text if as_it_is else json.dumps(text)
+
+
+def _read(text: str) -> str:
+    if not text.startswith('"'):
+        if not text:
+            raise ValueError('an empty name needs quotes: `recall[""]`')
+        return text
+    try:
+        read = json.loads(text)
+    except ValueError:
+        raise ValueError(f'{text} is no JSON string; a name in quotes looks like "a]b"') from None
+    return str(read)

@@ -1,0 +1,76 @@
+"""What an ONNX graph says about itself without running it: who made it, and what its outputs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from ortbatch.errors import ModelError
+from ortbatch.job.redaction import redact
+
+_PASS_THROUGH = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}
+_EXTERNAL = onnx.TensorProto.DataLocation.Value("EXTERNAL")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Facts of a model file.
+
+    Args:
+        producer: name and version of the exporter.
+        opset: version of the default operator set.
+        final_ops: output name → the operator that gives it its meaning, looking through casts and reshapes.
+    """
+
+    producer: str
+    opset: int
+    final_ops: dict[str, str]
+
+
+def read_graph(content: bytes, where: str) -> Graph:
+    """Parse a model file.
+
+    Raises:
+        ModelError: if it is no ONNX model, or keeps weights in other files.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{redact(where)}: not an ONNX file ({len(content):,} bytes): {error}") from None
+    if not model.graph.output or not model.opset_import:
+        raise ModelError(f"{redact(where)}: not an ONNX model: {len(content):,} bytes without outputs or operator set")
+    if any(tensor.data_location == _EXTERNAL for tensor in _tensors(model.graph)):
+        raise ModelError(
+            f"{redact(where)}: its weights lie in other files (external data), which is not available yet; save the "
+            "model as one file."
+        )
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    producer = f"{model.producer_name} {model.producer_version}".strip()
+    makers = {name: node for node in model.graph.node for name in node.output}
+    return Graph(producer, opset, {out.name: _final_op(makers, out.name) for out in model.graph.output})
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph: its initialisers, and those of nodes and of their subgraphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+                yield from _tensors(inner)
+
+
+def _final_op(makers: dict[str, onnx.NodeProto], name: str) -> str:
+    seen: set[str] = set()
+    while name in makers and name not in seen:
+        seen.add(name)
+        node = makers[name]
+        if node.op_type not in _PASS_THROUGH:
+            return str(node.op_type)
+        name = node.input[0]
+    return ""

@@ -1,0 +1,268 @@
+"""What the model puts out, made into predictions and scores.
+
+Class order is output order. A binary model's prediction is `score >= threshold` in float64, whatever label the model
+puts out; a multiclass model's is the first largest output. Which output is used and of what kind it is are decided
+once, from the job, the graph or real rows, and recorded with how they were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortbatch.data.binding import TensorSpec
+from ortbatch.data.labels import is_integer_name
+from ortbatch.errors import ModelError
+from ortbatch.metrics.scores import ONE_VS_REST_CLASSES
+from ortbatch.model.graph import Graph
+
+NAN_SCORE = "nan_score"
+INFINITE_SCORE = "infinite_score"
+SCORE_OUT_OF_RANGE = "score_out_of_range"
+UNKNOWN_PREDICTION = "unknown_prediction"
+_SUM_TOLERANCE = 1e-3
+_RANGE_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output that is evaluated.
+
+    Args:
+        name: its name in the graph.
+        kind: `logits`, `probabilities` or `label`.
+        columns: scores a row; 1 for labels and for a single logit or sigmoid (of the second class); None if not known.
+        inferred: how kind was found: `job`, `graph` or `values`.
+    """
+
+    name: str
+    kind: str | None
+    columns: int | None
+    inferred: str
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes that it scores; None if it does not say."""
+        if self.kind == "label" or self.columns is None:
+            return None
+        return max(2, self.columns)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How scores become predictions.
+
+    Args:
+        output: the output, its kind known.
+        classes: C names, in output order.
+        positive: index of the positive class of a binary task; None for multiclass.
+        threshold: of a binary task, in probability.
+    """
+
+    output: Output
+    classes: tuple[str, ...]
+    positive: int | None
+    threshold: float
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The class of each score curve: none for labels, the positive one, or all of a small multiclass task."""
+        if self.output.kind == "label":
+            return ()
+        if self.positive is not None:
+            return (self.classes[self.positive],)
+        return self.classes if len(self.classes) <= ONE_VS_REST_CLASSES else ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Predictions for N rows, with what the metrics need of the scores.
+
+    Args:
+        predicted: int64[N], class indices; 0 where a row is bad.
+        probabilities: float64[N, C]; None for labels.
+        log_odds: float64[N, K], one column a curve.
+        bad: reason → bool[N], rows without a usable score.
+    """
+
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float64] | None
+    log_odds: NDArray[np.float64]
+    bad: dict[str, NDArray[np.bool_]]
+
+
+def choose_output(outputs: Sequence[TensorSpec], graph: Graph, name: str | None, kind: str | None) -> Output:
+    """Pick the output to evaluate.
+
+    Raises:
+        ModelError: if the job names none that there is, or none can be picked.
+    """
+    spec = _named(outputs, name) if name is not None else _only(outputs)
+    if not spec.dtype.startswith(("float", "int", "uint")) or spec.dtype == "bfloat16":
+        raise ModelError(f"output `{spec}` of the model is not numeric; name another in `model.output.name`.")
+    columns = 1 if len(spec.shape) == 1 else spec.shape[1] if len(spec.shape) == 2 else None
+    found = kind or _kind_by_graph(spec, graph.final_ops.get(spec.name, ""), columns)
+    return Output(spec.name, found, columns, "job" if kind else "graph" if found else "values")
+
+
+def _named(outputs: Sequence[TensorSpec], name: str) -> TensorSpec:
+    for spec in outputs:
+        if spec.name == name:
+            return spec
+    raise ModelError(f"model.output.name: the model has no output `{name}`; it has {_list(outputs)}.")
+
+
+def _only(outputs: Sequence[TensorSpec]) -> TensorSpec:
+    tensors = [spec for spec in outputs if spec.dtype.startswith("float")]
+    if len(tensors) == 1:
+        return tensors[0]
+    maps = [spec.name for spec in outputs if "map(" in spec.dtype]
+    if maps and not tensors:
+        raise ModelError(
+            f"output `{maps[0]}` of the model is a ZipMap (a list of dictionaries), which is not available yet; export "
+            'it with `options={"zipmap": False}`.'
+        )
+    if len(outputs) == 1:
+        return outputs[0]
+    raise ModelError(f"the model has several outputs; say which one in `model.output.name`: {_list(outputs)}.")
+
+
+def _kind_by_graph(spec: TensorSpec, op: str, columns: int | None) -> str | None:
+    if not spec.dtype.startswith("float"):
+        return "label"
+    if op == "Sigmoid" and columns is not None and columns > 1:
+        raise ModelError(
+            f"output `{spec}` of the model is a sigmoid over {columns} columns: this is a multilabel model; ortbatch "
+            "evaluates binary and multiclass models."
+        )
+    return {"Softmax": "probabilities", "Sigmoid": "probabilities", "LogSoftmax": "logits"}.get(op)
+
+
+def settle_output(output: Output, values: NDArray[Any]) -> Output:
+    """Fill in what only real rows tell: the number of columns, and the kind where the graph is silent.
+
+    Args:
+        output: as chosen.
+        values: what the model put out for some rows, its first dimension the rows.
+
+    Raises:
+        ModelError: if the values are not scores of a binary or multiclass task.
+    """
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
+        raise ModelError(
+            f"output `{output.name}` of the model has shape {list(values.shape)} for {len(values)} rows; expected "
+            "[rows] or [rows, classes]."
+        )
+    columns = 1 if values.ndim == 1 else values.shape[1]
+    if output.kind == "label" and columns != 1:
+        raise ModelError(f"output `{output.name}` gives {columns} labels a row: a multilabel model is not supported.")
+    return replace(output, columns=columns, kind=output.kind or _kind_by_values(output.name, values, columns))
+
+
+def _kind_by_values(name: str, values: NDArray[Any], columns: int) -> str:
+    finite = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)].astype(np.float64)
+    unit = bool(((finite >= 0) & (finite <= 1 + _RANGE_TOLERANCE)).all()) and finite.size > 0
+    if not unit:
+        return "logits"
+    if columns == 1 or bool((np.abs(finite.sum(axis=1) - 1) <= _SUM_TOLERANCE).all()):
+        return "probabilities"
+    raise ModelError(
+        f"output `{name}` has {columns} values between 0 and 1 a row that do not add up to 1: a multilabel model? "
+        "ortbatch evaluates binary and multiclass ones. If they are logits, say `model: {output: {kind: logits}}`."
+    )
+
+
+def score(decision: Decision, raw: NDArray[Any]) -> Scored:
+    """Predictions and scores of raw model outputs [N], [N, 1] or [N, C] of any numeric dtype."""
+    values = raw.reshape(len(raw), -1)
+    if decision.output.kind == "label":
+        return _labels(decision, values[:, 0])
+    wide = values.astype(np.float64)
+    bad = _not_finite(wide)
+    if decision.output.kind == "probabilities":
+        bad |= _out_of_range(wide, bad)
+    for mask in bad.values():
+        wide[mask] = 0.5
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        if decision.positive is not None:
+            scored = _binary(decision, decision.positive, wide, bad)
+        else:
+            scored = _multiclass(decision, wide, bad)
+    undefined: NDArray[np.bool_] = np.asarray(np.isnan(scored.log_odds).any(axis=1))
+    if undefined.any():
+        # Probabilities that are all 0 have no odds.
+        bad[NAN_SCORE] = bad[NAN_SCORE] | undefined if NAN_SCORE in bad else undefined
+    return scored
+
+
+def _labels(decision: Decision, values: NDArray[Any]) -> Scored:
+    """Labels are class names if all of these are integers, else places in the classes."""
+    by_name = all(is_integer_name(name) for name in decision.classes)
+    names = np.array([int(name) if by_name else index for index, name in enumerate(decision.classes)])
+    order = np.argsort(names)
+    place = order[np.minimum(np.searchsorted(names, values, sorter=order), names.size - 1)]
+    unknown = np.asarray(names[place] != values)
+    bad = {UNKNOWN_PREDICTION: unknown} if unknown.any() else {}
+    return Scored(np.where(unknown, 0, place).astype(np.int64), None, np.empty((len(values), 0)), bad)
+
+
+def _binary(decision: Decision, positive: int, wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> Scored:
+    from scipy.special import expit
+
+    other = 1 - positive
+    if decision.output.kind == "logits":
+        second = wide[:, 0] if wide.shape[1] == 1 else wide[:, 1] - wide[:, 0]
+        log_odds = second if positive == 1 else -second
+        pair = np.empty((len(wide), 2))
+        pair[:, positive], pair[:, other] = expit(log_odds), expit(-log_odds)
+    elif wide.shape[1] == 1:
+        pair = np.column_stack([1 - wide[:, 0], wide[:, 0]])
+        log_odds = (np.log(wide[:, 0]) - np.log1p(-wide[:, 0])) * (1 if positive == 1 else -1)
+    else:
+        pair = wide
+        log_odds = np.log(wide[:, positive]) - np.log(wide[:, other])
+    predicted = np.where(pair[:, positive] >= decision.threshold, positive, other)
+    return Scored(predicted, pair, log_odds[:, None], bad)
+
+
+def _multiclass(decision: Decision, wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> Scored:
+    predicted = np.argmax(wide, axis=1).astype(np.int64)
+    if decision.output.kind == "probabilities":
+        log_odds = np.log(wide) - np.log1p(-wide) if decision.curves else np.empty((len(wide), 0))
+        return Scored(predicted, wide, log_odds, bad)
+    shifted = wide - wide.max(axis=1, keepdims=True)
+    weights = np.exp(shifted)
+    total = weights.sum(axis=1, keepdims=True)
+    probabilities = weights / total
+    if not decision.curves:
+        return Scored(predicted, probabilities, np.empty((len(wide), 0)), bad)
+    # The rest of the largest class is summed without it: 1 - p would lose every digit there.
+    rest, rows = total - weights, np.arange(len(wide))
+    weights[rows, predicted] = 0
+    rest[rows, predicted] = weights.sum(axis=1)
+    return Scored(predicted, probabilities, shifted - np.log(rest), bad)
+
+
+def _not_finite(wide: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
+    if np.isfinite(wide).all():
+        return {}
+    nan = np.asarray(np.isnan(wide).any(axis=1))
+    infinite = np.asarray(np.isinf(wide).any(axis=1) & ~nan)
+    return {reason: mask for reason, mask in ((NAN_SCORE, nan), (INFINITE_SCORE, infinite)) if mask.any()}
+
+
+def _out_of_range(wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    """Clip float noise around [0, 1] in place; what lies further out is no probability."""
+    outside = np.asarray(((wide < -_RANGE_TOLERANCE) | (wide > 1 + _RANGE_TOLERANCE)).any(axis=1))
+    for mask in bad.values():
+        outside = outside & ~mask
+    np.clip(wide, 0.0, 1.0, out=wide)
+    return {SCORE_OUT_OF_RANGE: outside} if outside.any() else {}
+
+
+def _list(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"`{spec}`" for spec in specs)

@@ -1,0 +1,127 @@
+"""An ONNX Runtime session that is what was asked for: these providers, this many threads, this file.
+
+ONNX Runtime falls back to the CPU with a warning, ignores OMP_NUM_THREADS and accepts unknown settings in silence; here
+all of that is explicit, and what cannot be had is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ortbatch.data.binding import TensorSpec
+from ortbatch.data.features import Feed
+from ortbatch.errors import ModelError
+from ortbatch.job.redaction import redact
+
+_DTYPES = {
+    "float": "float32", "double": "float64", "float16": "float16", "bool": "bool",
+    **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+
+
+class OnnxModel:
+    """One session. `run` may be called from several threads; it releases the interpreter lock."""
+
+    def __init__(self, path: Path, providers: Sequence[str], threads: int, where: str) -> None:
+        """Load a model.
+
+        Args:
+            path: local file.
+            providers: execution providers in order of preference; all must be there.
+            threads: intra-op threads of each call.
+            where: what the job calls the model, for messages.
+
+        Raises:
+            ModelError: if a provider is missing, or the model cannot be loaded.
+        """
+        _require_providers(providers)
+        options = _options(threads, providers)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=list(providers), read_config_from_model=0
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no other base
+            raise ModelError(f"{redact(where)}: ONNX Runtime cannot load the model: {_message(error)}") from None
+        self._session.disable_fallback()
+        self.providers = tuple(self._session.get_providers())
+        if self.providers[: len(providers)] != tuple(providers):
+            raise ModelError(f"asked for {', '.join(providers)}; the session runs on {', '.join(self.providers)}")
+        self.threads = threads
+        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+
+    def run(self, output: str, feed: Feed) -> NDArray[Any]:
+        """One output for one batch.
+
+        Raises:
+            ModelError: if the model refuses the batch.
+        """
+        try:
+            (result,) = self._session.run([output], feed)
+        except Exception as error:  # as above
+            shapes = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feed.items())
+            raise ModelError(f"the model failed on a batch of {shapes}: {_message(error)}") from None
+        return np.asarray(result)
+
+
+def _require_providers(providers: Sequence[str]) -> None:
+    available = onnxruntime.get_available_providers()
+    missing = [name for name in providers if name not in available]
+    if missing:
+        raise ModelError(
+            f"model.providers: {', '.join(missing)} not in this build of ONNX Runtime {onnxruntime.__version__}, "
+            f"which has {', '.join(available)}. Install the build that has it, or name another."
+        )
+
+
+def _options(threads: int, providers: Sequence[str]) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    # Several sessions share a machine: a thread that spins takes a core from another.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if "CPUExecutionProvider" not in providers:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return options
+
+
+def _spec(node: Any) -> TensorSpec:
+    kind = node.type.removeprefix("tensor(").removesuffix(")") if node.type.startswith("tensor(") else node.type
+    shape = tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in node.shape)
+    return TensorSpec(node.name, _DTYPES.get(kind, kind), shape)
+
+
+def _message(error: Exception) -> str:
+    return str(redact(" ".join(str(error).split())[:500]))
+
+
+def local_copy(content: bytes | memoryview, sha256: str, folder: Path) -> Path:
+    """A file named by its content's hash; written once per folder, whoever else writes it at the same time.
+
+    Raises:
+        ModelError: if the content does not have that hash.
+    """
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelError(f"the model's {len(content):,} bytes do not have sha256 {sha256}; it was changed on the way")
+    target = folder / f"{sha256}.onnx"
+    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
+        return target
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(target)
+    return target

@@ -1,0 +1,171 @@
+"""report.json: everything that a run learnt, in sections, as JSON values.
+
+Sections that differ between two runs of the same thing are `run`, `latency`, `throughput`, `provenance`, the gates that
+are marked `volatile`, and `status` through them. Everything else is a function of model, data and job.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ortbatch.job import Job
+from ortbatch.metrics.confusion import ConfusionMatrix
+from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.estimate import Estimate
+from ortbatch.metrics.latency import DIGITS, HIGHEST_NS, LOWEST_NS, LatencyHistogram, highest_of
+from ortbatch.metrics.tally import Tally
+from ortbatch.report.encode import plain
+from ortbatch.report.gates import EXIT_CODES, judge, status_of
+from ortbatch.report.quality import quality_section
+
+SCHEMA_VERSION = 1
+DENSE_UP_TO = 100
+_PERCENTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
+_FILES_NAMED = 20
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the run knows besides its counts.
+
+    Args:
+        id: identifier of the run. started_at: RFC 3339, UTC. duration_s: seconds, start to report.
+        pass_s: seconds of the pass over the data.
+        evaluation_digest: what the counts are a function of, as one hash.
+        identity: the same in parts.
+        files: redacted path of every file of the plan, by index.
+        shards: planned shards. rows: planned rows.
+        positive: index of the positive class, None for multiclass.
+        batch_size: rows of a batch.
+        single: times of single predictions; threads, rows and warm-up of their measurement.
+        findings: what the reader should know first.
+        provenance: where the numbers come from.
+    """
+
+    id: str
+    started_at: str
+    duration_s: float
+    pass_s: float
+    evaluation_digest: str
+    identity: Mapping[str, str]
+    files: Sequence[str]
+    shards: int
+    rows: int
+    positive: int | None
+    batch_size: int
+    single: LatencyHistogram
+    single_facts: Mapping[str, int]
+    findings: Sequence[Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+
+
+def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> dict[str, Any]:
+    """All sections, judged by the job's gates."""
+    report: dict[str, Any] = plain(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "status": "",
+            "exit_code": 0,
+            "run": _run(job, facts),
+            "job": {**job.resolved(), "job_digest": job.digest(), "evaluation_digest": facts.evaluation_digest},
+            "coverage": _coverage(job, tally.coverage, done_shards, facts),
+            "quality": quality_section(tally, facts.positive),
+            "confusion_matrix": _confusion(tally.confusion),
+            "latency": {
+                "batch": _latency(tally.latency) | {"batch_size": facts.batch_size},
+                "single": _latency(facts.single) | {"batch_size": 1, **facts.single_facts},
+            },
+            "throughput": _throughput(tally, facts),
+            "gates": [],
+            "findings": list(facts.findings),
+            "provenance": {"identity": dict(facts.identity), **facts.provenance},
+        }
+    )
+    return judged(job, report)
+
+
+def judged(job: Job, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The same report with the verdicts of a job's gates."""
+    verdicts = judge(job.gates, report)
+    status = status_of(report, verdicts)
+    return {**report, "status": status, "exit_code": EXIT_CODES[status], "gates": plain(verdicts)}
+
+
+def _run(job: Job, facts: RunFacts) -> dict[str, Any]:
+    return {
+        "id": facts.id,
+        "name": job.name,
+        "started_at": facts.started_at,
+        "duration_s": round(facts.duration_s, 3),
+        "vars": dict(sorted(job.variables.items())),
+    }
+
+
+def _coverage(job: Job, coverage: Coverage, done: int, facts: RunFacts) -> dict[str, Any]:
+    wanted = facts.rows - coverage.filtered
+    used = coverage.evaluated + coverage.unlabelled
+    worst = list(coverage.rejected_files.items())
+    return {
+        "files": {"listed": len(facts.files), "planned": len(facts.files), "rejected": 0},
+        "shards": {"planned": facts.shards, "done": done, "quarantined": []},
+        "rows": {
+            "planned": facts.rows,
+            "evaluated": coverage.evaluated,
+            "unlabelled": coverage.unlabelled,
+            "filtered": coverage.filtered,
+            "rejected": coverage.rejected,
+        },
+        "bad_rows": {
+            "count": coverage.bad_rows,
+            "allowed": job.data.bad_rows_allowed(facts.rows),
+            "files": len(worst),
+            "worst_files": [{"file": facts.files[index], "rows": rows} for index, rows in worst[:_FILES_NAMED]],
+        },
+        "fraction": Estimate(used / wanted) if wanted else Estimate.undefined("every row is filtered out"),
+    }
+
+
+def _confusion(confusion: ConfusionMatrix) -> dict[str, Any]:
+    head = {"classes": list(confusion.classes), "rows": "true", "columns": "predicted"}
+    if len(confusion.classes) <= DENSE_UP_TO:
+        return head | {"format": "dense", "counts": confusion.counts.tolist()}
+    return head | {"format": "coo", "cells": np.column_stack(confusion.cells()).tolist()}
+
+
+def _latency(histogram: LatencyHistogram) -> dict[str, Any]:
+    percentiles = {name: histogram.percentile_ms(quantile) for name, quantile in _PERCENTILES.items()}
+    return {
+        "count": histogram.count,
+        "mean_ms": histogram.mean_ms(),
+        **percentiles,
+        "max_ms": histogram.worst_ms(),
+        "histogram": _encoded(histogram),
+    }
+
+
+def _encoded(histogram: LatencyHistogram) -> str | None:
+    """The counts in HdrHistogram's own encoding (base64), for its tools; None without values."""
+    if not histogram.count:
+        return None
+    from hdrh.histogram import HdrHistogram
+
+    official = HdrHistogram(LOWEST_NS, HIGHEST_NS, DIGITS)
+    for cell in np.flatnonzero(histogram.counts).tolist():
+        official.record_value(min(highest_of(cell), HIGHEST_NS), int(histogram.counts[cell]))
+    encoded = official.encode()
+    base64.b64decode(encoded, validate=True)
+    return str(encoded.decode("ascii"))
+
+
+def _throughput(tally: Tally, facts: RunFacts) -> dict[str, Any]:
+    rate = tally.coverage.planned / facts.pass_s if facts.pass_s > 0 else None
+    return {
+        "rows_per_s": Estimate(rate) if rate is not None else Estimate.undefined("no time passed"),
+        "pass_s": facts.pass_s,
+        "seconds": {stage: round(seconds, 6) for stage, seconds in tally.stages.seconds().items()},
+    }

@@ -1,0 +1,237 @@
+"""How good the model is: scikit-learn's metrics of the merged confusion matrix and score histogram.
+
+The cells (true, predicted) with their counts as weights are a sufficient statistic: scikit-learn gives the same numbers
+from them as from the raw rows, and every definition, average and zero-division rule stays its own. Above 256 classes
+the same metrics come from diagonal and margins. A value that the data do not define is null with a reason.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortbatch.metrics.confusion import ConfusionMatrix
+from ortbatch.metrics.estimate import Estimate
+from ortbatch.metrics.intervals import f1_interval, wilson
+from ortbatch.metrics.scores import Bounded, ScoreHistogram, macro
+from ortbatch.metrics.tally import Tally
+
+_CELLS_UP_TO = 256
+NO_ROWS = "no row was evaluated"
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """One class against the rest, in rows."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+def quality_section(tally: Tally, positive: int | None) -> dict[str, Any]:
+    """The `quality` section of a report.
+
+    Args:
+        tally: the merged counts.
+        positive: index of the positive class of a binary task; None for multiclass.
+    """
+    confusion = tally.confusion
+    per_class = [
+        _class_row(confusion, tally.scores, index, curve=_curve_of(tally.scores, index, positive))
+        for index in range(len(confusion.classes))
+    ]
+    section: dict[str, Any] = {
+        "task": "multiclass" if positive is None else "binary",
+        "classes": list(confusion.classes),
+        "rows": confusion.rows,
+    }
+    if positive is not None:
+        section["positive"] = confusion.classes[positive]
+        section |= {name: per_class[positive][name] for name in ("precision", "recall", "f1", "specificity")}
+    section |= _overall(confusion)
+    section |= {"log_loss": _mean(tally.log_loss.result()), "brier": _mean(tally.brier.result())}
+    section |= _curves(tally, positive)
+    section["per_class"] = per_class
+    return section
+
+
+def class_counts(confusion: ConfusionMatrix, index: int) -> ClassCounts:
+    """tp, fp, fn, tn of one class."""
+    counts = confusion.counts
+    tp, row, column = int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum())
+    return ClassCounts(tp, column - tp, row - tp, confusion.rows - row - column + tp)
+
+
+def _class_row(confusion: ConfusionMatrix, scores: ScoreHistogram, index: int, *, curve: int | None) -> dict[str, Any]:
+    name, counts = confusion.classes[index], class_counts(confusion, index)
+    missing = _no_scores(scores, confusion)
+    auc: Bounded | str = missing if curve is None else scores.roc_auc(curve)
+    precision: Bounded | str = missing if curve is None else scores.average_precision(curve)
+    row: dict[str, Any] = {
+        "class": name,
+        "support": counts.tp + counts.fn,
+        "precision": _share(counts.tp, counts.tp + counts.fp, f"class `{name}` is never predicted"),
+        "recall": _share(counts.tp, counts.tp + counts.fn, f"no row of class `{name}`"),
+        "f1": _f1(counts, name),
+        "specificity": _share(counts.tn, counts.tn + counts.fp, f"no row of a class other than `{name}`"),
+    }
+    return row | {"roc_auc": bounded(auc), "average_precision": bounded(precision)}
+
+
+def _curve_of(scores: ScoreHistogram, index: int, positive: int | None) -> int | None:
+    """The curve of a class; a binary model's one curve is that of the positive class."""
+    if not scores.curves or (positive is not None and index != positive):
+        return None
+    return 0 if positive is not None else index
+
+
+def _no_scores(scores: ScoreHistogram, confusion: ConfusionMatrix) -> str:
+    if scores.curves:
+        return "curves are kept for the positive class"
+    if len(confusion.classes) > 2:
+        return "one-vs-rest curves are kept for models with scores and up to 20 classes"
+    return "the model puts out labels only"
+
+
+def _share(successes: int, trials: int, reason: str) -> Estimate:
+    return Estimate(successes / trials, wilson(successes, trials)) if trials else Estimate.undefined(reason)
+
+
+def _f1(counts: ClassCounts, name: str) -> Estimate:
+    errors = counts.fp + counts.fn
+    if not counts.tp + errors:
+        return Estimate.undefined(f"class `{name}` neither occurs nor is predicted")
+    value = 2 * counts.tp / (2 * counts.tp + errors)
+    low, high = f1_interval(counts.tp, errors)
+    return Estimate(value, (min(low, value), max(high, value)))
+
+
+def _mean(value: float | None) -> Estimate:
+    return Estimate.undefined("no row with probabilities") if value is None else Estimate(value)
+
+
+def bounded(value: Bounded | str) -> Estimate | dict[str, Any]:
+    """An estimate that carries the bound that the bins prove."""
+    if isinstance(value, str):
+        return Estimate.undefined(value)
+    return {"value": value.value, "ci": None, "bound": [value.low, value.high]}
+
+
+def _curves(tally: Tally, positive: int | None) -> dict[str, Any]:
+    scores = tally.scores
+    if not scores.curves:
+        missing = Estimate.undefined(_no_scores(scores, tally.confusion))
+        return {"roc_auc": missing, "average_precision": missing}
+    if positive is not None:
+        return {"roc_auc": bounded(scores.roc_auc(0)), "average_precision": bounded(scores.average_precision(0))}
+    curves = range(len(scores.curves))
+    return {
+        "roc_auc": _macro([scores.roc_auc(curve) for curve in curves]),
+        "average_precision": _macro([scores.average_precision(curve) for curve in curves]),
+    }
+
+
+def _macro(curves: list[Bounded | str]) -> Estimate | dict[str, Any]:
+    """Mean of one-vs-rest curves, and of their bounds."""
+    mean = macro(curves)
+    if mean.value is None:
+        return mean
+    known = [curve for curve in curves if isinstance(curve, Bounded)]
+    low, high = (float(np.mean([getattr(curve, end) for curve in known])) for end in ("low", "high"))
+    return {"value": mean.value, "ci": None, "bound": [low, high]}
+
+
+def _overall(confusion: ConfusionMatrix) -> dict[str, Estimate]:
+    """Metrics of the whole matrix."""
+    rows, correct = confusion.rows, int(np.trace(confusion.counts))
+    values = _NOTHING if not rows else _by_cells(confusion) if len(confusion.classes) <= _CELLS_UP_TO else _by_margins(
+        confusion
+    )  # fmt: skip
+    estimates = {name: _defined(name, value) for name, value in values.items()}
+    largest = int(confusion.counts.sum(axis=1).max())
+    return {
+        "accuracy": _share(correct, rows, NO_ROWS),
+        **estimates,
+        "majority_class_accuracy": Estimate(largest / rows) if rows else Estimate.undefined(NO_ROWS),
+    }
+
+
+_AVERAGED = [f"{name}_{average}" for average in ("macro", "weighted") for name in ("precision", "recall", "f1")]
+_NOTHING: Mapping[str, float | None] = dict.fromkeys(
+    ["balanced_accuracy", *_AVERAGED, "matthews_corrcoef", "cohen_kappa"]
+)
+_WHY_UNDEFINED = {
+    "matthews_corrcoef": "labels or predictions are all of one class",
+    "cohen_kappa": "labels and predictions are all of one class",
+}
+
+
+def _defined(name: str, value: float | None) -> Estimate:
+    if value is None or not np.isfinite(value):
+        return Estimate.undefined(_WHY_UNDEFINED.get(name, NO_ROWS) if value is not None else NO_ROWS)
+    return Estimate(float(value))
+
+
+def _by_cells(confusion: ConfusionMatrix) -> dict[str, float]:
+    """Ask scikit-learn, one weighted row a cell."""
+    from sklearn import metrics
+
+    true, predicted, weight = confusion.cells()
+
+    def ask(function: Callable[..., Any], **options: Any) -> Any:
+        with warnings.catch_warnings():
+            # It warns of classes without rows or predictions; the report says so itself, per class.
+            warnings.simplefilter("ignore")
+            return function(true, predicted, sample_weight=weight, **options)
+
+    values = {"balanced_accuracy": ask(metrics.balanced_accuracy_score)}
+    for average in ("macro", "weighted"):
+        triple = ask(metrics.precision_recall_fscore_support, average=average, zero_division=0)[:3]
+        values |= {f"{name}_{average}": v for name, v in zip(("precision", "recall", "f1"), triple, strict=True)}
+    one_class = len(np.unique(true)) == 1 or len(np.unique(predicted)) == 1
+    # scikit-learn calls an undefined coefficient 0, which would read as "no better than chance".
+    values["matthews_corrcoef"] = np.nan if one_class else ask(metrics.matthews_corrcoef)
+    values["cohen_kappa"] = ask(metrics.cohen_kappa_score)
+    return values
+
+
+def _by_margins(confusion: ConfusionMatrix) -> dict[str, float]:
+    """The same from diagonal and margins, in O(C) after one pass over the cells.
+
+    References:
+        Gorodkin (2004), Computational Biology and Chemistry 28 (Matthews for many classes); Cohen (1960), Educational
+        and Psychological Measurement 20; scikit-learn's conventions for classes that do not occur.
+    """
+    hits = np.diagonal(confusion.counts).astype(np.float64)
+    support = confusion.counts.sum(axis=1).astype(np.float64)
+    predicted = confusion.counts.sum(axis=0).astype(np.float64)
+    rows = support.sum()
+    present = (support + predicted) > 0
+    scores = {
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, support),
+        "f1": _ratio(2 * hits, support + predicted),
+    }
+    values = {"balanced_accuracy": float(scores["recall"][support > 0].mean())}
+    for average in ("macro", "weighted"):
+        for name, score in scores.items():
+            mean = score[present].mean() if average == "macro" else (score * support).sum() / rows
+            values[f"{name}_{average}"] = float(mean)
+    expected = float(support @ predicted)
+    spread = np.sqrt((rows**2 - float(support @ support)) * (rows**2 - float(predicted @ predicted)))
+    covariance = rows * hits.sum() - expected
+    values["matthews_corrcoef"] = float(covariance / spread) if spread > 0 else np.nan
+    chance = rows**2 - expected
+    values["cohen_kappa"] = float(covariance / chance) if chance > 0 else np.nan
+    return values
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

@@ -1,0 +1,103 @@
+"""A stored report, decoded: what `ortbatch.run` returns and what every later question is asked of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortbatch.errors import ReportError
+from ortbatch.job.redaction import redact
+from ortbatch.metrics.estimate import Estimate
+from ortbatch.report.build import SCHEMA_VERSION
+from ortbatch.report.encode import encode
+from ortbatch.report.schema import problems_of
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A report; `data` is the whole of report.json, `path` where it lies.
+
+    report.status, report.exit_code, report.quality["accuracy"].value, report.confusion_matrix
+    """
+
+    data: Mapping[str, Any]
+    path: str = ""
+
+    @classmethod
+    def decode(cls, text: str | bytes, path: str) -> Report:
+        """Read report.json.
+
+        Raises:
+            ReportError: if it is no report, or one of another version.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ReportError(f"{redact(path)}: not a report: {error}") from None
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ReportError(
+                f"{redact(path)}: schema_version {version!r}; this ortbatch reads version {SCHEMA_VERSION}. Run the "
+                "job again, or read it with the ortbatch that wrote it."
+            )
+        problems = problems_of(data)
+        if problems:
+            raise ReportError(f"{redact(path)}: not a valid report: {problems[0]}")
+        return cls(data, path)
+
+    def encode(self) -> str:
+        """The text of report.json."""
+        return encode(self.data) + "\n"
+
+    @property
+    def status(self) -> str:
+        """`passed`, `failed`, `inconclusive`, `incomplete` or `ungated`."""
+        return str(self.data["status"])
+
+    @property
+    def exit_code(self) -> int:
+        """What `ortbatch run` exits with."""
+        return int(self.data["exit_code"])
+
+    @cached_property
+    def quality(self) -> dict[str, Estimate]:
+        """Metric → estimate."""
+        return {name: _estimate(item) for name, item in self.data["quality"].items() if _is_estimate(item)}
+
+    @cached_property
+    def per_class(self) -> dict[str, dict[str, Estimate]]:
+        """Class → metric → estimate."""
+        rows = self.data["quality"]["per_class"]
+        return {row["class"]: {n: _estimate(i) for n, i in row.items() if _is_estimate(i)} for row in rows}
+
+    @cached_property
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """int64[C, C], rows = true class, columns = predicted class."""
+        section = self.data["confusion_matrix"]
+        if section["format"] == "dense":
+            return np.array(section["counts"], np.int64)
+        size = len(section["classes"])
+        matrix = np.zeros((size, size), np.int64)
+        for true, predicted, count in section["cells"]:
+            matrix[true, predicted] = count
+        return matrix
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of the matrix."""
+        return list(self.data["quality"]["classes"])
+
+
+def _is_estimate(item: Any) -> bool:
+    return isinstance(item, dict) and "value" in item and "ci" in item
+
+
+def _estimate(item: Mapping[str, Any]) -> Estimate:
+    ci = item["ci"]
+    return Estimate(item["value"], None if ci is None else (ci[0], ci[1]), item.get("reason"))

@@ -1,0 +1,174 @@
+"""The JSON Schema of report.json, version 1: a promise to whoever reads reports. Every report is held to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_COUNT = {"type": "integer", "minimum": 0}
+_TEXT = {"type": "string"}
+_NUMBER = {"type": "number"}
+_PAIR = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+_ESTIMATE = {"$ref": "#/$defs/estimate"}
+
+
+def _object(properties: Mapping[str, Any], *, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A closed object."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def _map(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": dict(values)}
+
+
+def _list(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": dict(items)}
+
+
+_BINARY_ONLY = ("positive", "precision", "recall", "f1", "specificity")
+_AVERAGES = [f"{name}_{average}" for average in ("macro", "weighted") for name in ("precision", "recall", "f1")]
+_OVERALL = [
+    "accuracy", "balanced_accuracy", *_AVERAGES, "matthews_corrcoef", "cohen_kappa", "majority_class_accuracy",
+    "log_loss", "brier", "roc_auc", "average_precision",
+]  # fmt: skip
+_PER_CLASS = ["precision", "recall", "f1", "specificity", "roc_auc", "average_precision"]
+_PERCENTILES = ["mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms", "max_ms"]
+
+_QUALITY = _object(
+    {
+        "task": {"enum": ["binary", "multiclass"]},
+        "classes": {**_list(_TEXT), "minItems": 2},
+        "rows": {**_COUNT, "description": "Rows in the confusion matrix."},
+        "positive": _TEXT,
+        **dict.fromkeys((*_BINARY_ONLY[1:], *_OVERALL), _ESTIMATE),
+        "per_class": _list(_object({"class": _TEXT, "support": _COUNT, **dict.fromkeys(_PER_CLASS, _ESTIMATE)})),
+    },
+    optional=_BINARY_ONLY,
+)
+_MATRIX = _object(
+    {
+        "classes": _list(_TEXT),
+        "rows": {"const": "true"},
+        "columns": {"const": "predicted"},
+        "format": {"enum": ["dense", "coo"]},
+        "counts": {**_list(_list(_COUNT)), "description": "Row = true class, column = predicted class."},
+        "cells": {**_list({**_list(_COUNT), "minItems": 3, "maxItems": 3}), "description": "[true, predicted, rows]"},
+    },
+    optional=("counts", "cells"),
+)
+_LATENCY = {
+    "count": {**_COUNT, "description": "Runs that were timed."},
+    **dict.fromkeys(_PERCENTILES, _ESTIMATE),
+    "histogram": {"type": ["string", "null"], "description": "HdrHistogram V2, compressed, base64; nanoseconds."},
+    "batch_size": _COUNT,
+}
+_COVERAGE = _object(
+    {
+        "files": _object({"listed": _COUNT, "planned": _COUNT, "rejected": _COUNT}),
+        "shards": _object({"planned": _COUNT, "done": _COUNT, "quarantined": _list(_COUNT)}),
+        "rows": _object(
+            {
+                "planned": _COUNT,
+                "evaluated": _COUNT,
+                "unlabelled": _COUNT,
+                "filtered": _COUNT,
+                "rejected": {**_map(_COUNT), "description": "Reason → rows."},
+            }
+        ),
+        "bad_rows": _object(
+            {
+                "count": _COUNT,
+                "allowed": _COUNT,
+                "files": {**_COUNT, "description": "Files with rejected rows."},
+                "worst_files": _list(_object({"file": _TEXT, "rows": _COUNT})),
+            }
+        ),
+        "fraction": _ESTIMATE,
+    }
+)
+_GATE = _object(
+    {
+        "gate": _TEXT,
+        "metric": _TEXT,
+        "op": {"enum": [">=", ">", "<=", "<", "=="]},
+        "limit": _NUMBER,
+        "value": {"type": ["number", "null"]},
+        "ci": {"anyOf": [_PAIR, {"type": "null"}]},
+        "rows": {**_COUNT, "description": "Rows, or timed runs, that the value rests on."},
+        "outcome": {"enum": ["passed", "failed", "inconclusive"]},
+        "why": _TEXT,
+        "volatile": {"type": "boolean", "description": "May the value differ between two runs of the same thing?"},
+    }
+)
+_FINDING = _object({"severity": {"enum": ["info", "warning", "error"]}, "code": _TEXT, "text": _TEXT})
+_PROVENANCE = _object(
+    {
+        "identity": {**_map(_TEXT), "description": "What the counts are a function of."},
+        "model": {"type": "object"},
+        "data": {"type": "object"},
+        "binding": {"type": "object"},
+        "versions": _map(_TEXT),
+        "engine": {"type": "object"},
+        "host": {"type": "object"},
+        "retries": _COUNT,
+        "faults": _list(_TEXT),
+    }
+)
+
+REPORT_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "ortbatch report",
+    "$defs": {
+        "estimate": {
+            "description": "A number with its 95% interval; null with a reason where the data do not define it.",
+            **_object(
+                {
+                    "value": {"type": ["number", "null"]},
+                    "ci": {"anyOf": [_PAIR, {"type": "null"}]},
+                    "reason": _TEXT,
+                    "bound": {**_PAIR, "description": "The value of the raw scores is proven to lie in it."},
+                },
+                optional=("reason", "bound"),
+            ),
+            "if": {"properties": {"value": {"type": "null"}}},
+            "then": {"required": ["reason"], "properties": {"ci": {"type": "null"}}},
+        }
+    },
+    **_object(
+        {
+            "schema_version": {"const": 1},
+            "status": {"enum": ["passed", "failed", "inconclusive", "incomplete", "ungated"]},
+            "exit_code": {"enum": [0, 1, 3, 4]},
+            "run": _object(
+                {"id": _TEXT, "name": _TEXT, "started_at": _TEXT, "duration_s": _NUMBER, "vars": _map(_TEXT)}
+            ),
+            "job": {"type": "object", "required": ["name", "model", "data", "job_digest", "evaluation_digest"]},
+            "coverage": _COVERAGE,
+            "quality": _QUALITY,
+            "confusion_matrix": _MATRIX,
+            "latency": _object(
+                {
+                    "batch": _object(_LATENCY),
+                    "single": _object({**_LATENCY, "threads": _COUNT, "rows": _COUNT, "warm_up": _COUNT}),
+                }
+            ),
+            "throughput": _object({"rows_per_s": _ESTIMATE, "pass_s": _NUMBER, "seconds": _map(_NUMBER)}),
+            "gates": _list(_GATE),
+            "findings": _list(_FINDING),
+            "provenance": _PROVENANCE,
+        }
+    ),
+}
+
+
+def problems_of(report: object) -> list[str]:
+    """Where a decoded report breaks the schema, in words; empty if nowhere."""
+    from jsonschema import Draft202012Validator
+
+    errors = sorted(Draft202012Validator(REPORT_SCHEMA).iter_errors(report), key=lambda error: list(error.path))
+    return [f"{'.'.join(map(str, error.path)) or 'report'}: {error.message[:300]}" for error in errors]

@@ -1,0 +1,127 @@
+"""Every mergeable value of `ortbatch.metrics` as a case for the laws."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ortbatch.metrics.confusion import ConfusionMatrix
+from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.latency import CELLS, HIGHEST_NS, LatencyHistogram
+from ortbatch.metrics.scores import ONE_VS_REST_BINS, ScoreHistogram
+from ortbatch.metrics.stages import StageTimes
+from ortbatch.metrics.sums import FixedSum
+from ortbatch.metrics.tally import Tally
+from ortbatch.metrics.value import zeros
+from tests.laws.kit import Case, Unlike
+
+Rows = Sequence[Any]
+CLASSES = ("cat", "dog", "emu")
+FATES = ("evaluated", "unlabelled", "filtered", (0, "not_finite"), (0, "unknown_label"), (7, "not_finite"))
+STAGES = ("read", "prepare", "infer", "tally", "wait")
+
+class_index = st.integers(0, len(CLASSES) - 1)
+log_odds = st.floats(-30, 30) | st.sampled_from([-math.inf, math.inf, -24.0, 0.0, 24.0])
+score_row = st.tuples(st.tuples(log_odds, log_odds, log_odds), class_index, st.integers(0, 1))
+latency_ns = st.integers(0, 5_000) | st.integers(0, 2 * HIGHEST_NS) | st.just(HIGHEST_NS)
+
+
+def confusion_of(rows: Rows) -> ConfusionMatrix:
+    true, predicted = np.array(rows, np.int64).reshape(-1, 2).T
+    return ConfusionMatrix.of(CLASSES, true, predicted)
+
+
+def scores_of(rows: Rows, bins: int = 64) -> ScoreHistogram:
+    size = len(CLASSES)
+    odds = np.array([row[0] for row in rows], np.float64).reshape(-1, size)
+    truth = np.array([row[1] for row in rows], np.int64)[:, None] == np.arange(size)
+    return ScoreHistogram.of(CLASSES, bins, odds, truth, np.array([row[2] for row in rows], np.uint8))
+
+
+def latency_of(rows: Rows) -> LatencyHistogram:
+    return LatencyHistogram.of(np.array(rows, np.int64))
+
+
+def sum_of(rows: Rows) -> FixedSum:
+    return FixedSum.of(np.array(rows, np.float64))
+
+
+def coverage_of(rows: Rows) -> Coverage:
+    count = Counter(rows)
+    rejected = {fate: count[fate] for fate in FATES if isinstance(fate, tuple)}
+    return Coverage(len(rows), count["evaluated"], count["unlabelled"], count["filtered"], rejected)
+
+
+def stages_of(rows: Rows) -> StageTimes:
+    return StageTimes(**{stage: sum(ns for name, ns in rows if name == stage) for stage in STAGES})
+
+
+COVERAGE = Case("Coverage", st.sampled_from(FATES), coverage_of, Coverage.empty)
+CONFUSION = Case(
+    "ConfusionMatrix",
+    st.tuples(class_index, class_index),
+    confusion_of,
+    lambda: ConfusionMatrix.empty(CLASSES),
+    (
+        Unlike(ConfusionMatrix.empty(["a", "b"]), ConfusionMatrix.empty(["a", "c"]), ("('a', 'b')", "('a', 'c')")),
+        Unlike(ConfusionMatrix.empty(["a", "b"]), ConfusionMatrix.empty(["b", "a"]), ("('a', 'b')", "('b', 'a')")),
+        Unlike(ConfusionMatrix.empty(["a"]), ConfusionMatrix.empty(["a", "b"]), ("('a',)", "('a', 'b')")),
+    ),
+)
+SCORES = Case(
+    "ScoreHistogram",
+    score_row,
+    scores_of,
+    lambda: ScoreHistogram.empty(CLASSES, 64),
+    (
+        Unlike(ScoreHistogram.empty(["a"], 64), ScoreHistogram.empty(["b"], 64), ("('a',)", "('b',)")),
+        Unlike(ScoreHistogram.empty(["a"], 64), ScoreHistogram.empty([], 64), ("('a',)", "()")),
+        Unlike(ScoreHistogram.empty(["a"], 64), ScoreHistogram.empty(["a"], 128), ("68)", "132)")),
+    ),
+)
+LATENCY = Case(
+    "LatencyHistogram",
+    latency_ns,
+    latency_of,
+    LatencyHistogram.empty,
+    (Unlike(LatencyHistogram.empty(), LatencyHistogram(zeros(1)), (f"({CELLS},)", "(1,)")),),
+)
+SUM = Case("FixedSum", st.floats(-(2**20), 2**20), sum_of, FixedSum.empty)
+STAGE_TIMES = Case(
+    "StageTimes", st.tuples(st.sampled_from(STAGES), st.integers(0, 10**12)), stages_of, StageTimes.empty
+)
+
+PARTS = (COVERAGE, CONFUSION, SCORES, SUM, SUM, LATENCY, STAGE_TIMES)
+
+
+def tally_of(rows: Rows) -> Tally:
+    coverage, confusion, scores, loss, brier, latency, stages = ([row[part] for row in rows] for part in range(7))
+    return Tally(
+        coverage_of(coverage),
+        confusion_of(confusion),
+        scores_of(scores, ONE_VS_REST_BINS),
+        sum_of(loss),
+        sum_of(brier),
+        latency_of(latency),
+        stages_of(stages),
+    )
+
+
+TALLY = Case(
+    "Tally",
+    st.tuples(*(part.row for part in PARTS)),
+    tally_of,
+    lambda: Tally.empty(CLASSES, CLASSES),
+    (
+        Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "c"], []), ("('a', 'b')", "('a', 'c')")),
+        Unlike(Tally.empty(["a", "b"], ["a"]), Tally.empty(["a", "b"], ["b"]), ("('a',)", "('b',)")),
+        Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "b"], ["b"]), ("()", "('b',)")),
+    ),
+)
+
+CASES = (CONFUSION, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, TALLY)

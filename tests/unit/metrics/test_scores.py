@@ -1,0 +1,145 @@
+"""Score counts: the cell of a score is exact, the halves are fair, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2_contingency, chisquare
+
+from ortbatch.metrics.scores import BINARY_BINS, Bounded, ScoreHistogram, cells_of, halves, macro
+
+BINS = [64, 1_024, 4_096, BINARY_BINS]
+odds = st.floats(allow_nan=False) | st.floats(-25, 25) | st.integers(-33_000, 33_000).map(lambda k: k * 3 / 4_096)
+
+
+def cell_by_fractions(z: float, bins: int) -> int:
+    if math.isinf(z):
+        return 0 if z < 0 else bins + 3
+    if not -24 <= z < 24:
+        return 1 if z < 0 else bins + 2
+    return math.floor(Fraction(z) * bins / 48) + bins // 2 + 2
+
+
+@settings(max_examples=200)
+@given(odds, st.sampled_from(BINS))
+@example(-5e-324, 64)
+@example(24.0, 64)
+@example(-24.0, 64)
+def test_a_score_lies_in_the_cell_of_exact_arithmetic(z: float, bins: int) -> None:
+    assert cells_of(np.array([z]), bins).tolist() == [cell_by_fractions(z, bins)]
+
+
+@pytest.mark.parametrize("bins", BINS)
+def test_every_bin_is_closed_below_to_the_last_bit(bins: int) -> None:
+    edges = np.arange(-bins // 2, bins // 2 + 1) * 48 / bins
+    expected = np.arange(2, bins + 3)
+    assert np.array_equal(cells_of(edges, bins), expected)
+    assert np.array_equal(cells_of(np.nextafter(edges, -np.inf), bins), expected - 1)
+
+
+@pytest.mark.parametrize("bins", BINS)
+def test_even_odds_lie_on_an_edge(bins: int) -> None:
+    middle = bins // 2 + 2
+    assert cells_of(np.array([-1e-300, -0.0, 0.0, 1e-300]), bins).tolist() == [middle - 1, middle, middle, middle]
+
+
+def test_certain_and_extreme_scores_have_cells_of_their_own() -> None:
+    z = np.array([-np.inf, -1e308, np.nextafter(-24, -25), -24.0, np.nextafter(24, 0), 24.0, 1e308, np.inf])
+    assert cells_of(z, 64).tolist() == [0, 1, 1, 2, 65, 66, 66, 67]
+
+
+@given(st.lists(odds), st.sampled_from(BINS))
+def test_cells_rise_with_the_score(z: list[float], bins: int) -> None:
+    assert (np.diff(cells_of(np.sort(np.array(z, np.float64)), bins)) >= 0).all()
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="a score is NaN; reject the row"):
+        cells_of(np.array([0.0, np.nan]), 64)
+
+
+@given(st.lists(st.tuples(odds, odds, st.booleans(), st.booleans(), st.integers(0, 1)), max_size=20))
+def test_counts_equal_a_loop(rows: list[tuple[float, float, bool, bool, int]]) -> None:
+    expected = np.zeros((2, 2, 2, 68), np.int64)
+    for first, second, is_first, is_second, half in rows:
+        expected[0, half, int(is_first), cell_by_fractions(first, 64)] += 1
+        expected[1, half, int(is_second), cell_by_fractions(second, 64)] += 1
+    z = np.array([row[:2] for row in rows], np.float64).reshape(-1, 2)
+    truth = np.array([row[2:4] for row in rows], np.bool_).reshape(-1, 2)
+    histogram = ScoreHistogram.of(["a", "b"], 64, z, truth, np.array([row[4] for row in rows], np.uint8))
+    assert np.array_equal(histogram.counts, expected)
+
+
+def test_a_histogram_without_curves_counts_nothing() -> None:
+    histogram = ScoreHistogram.of([], 64, np.zeros((3, 0)), np.zeros((3, 0), np.bool_), np.zeros(3, np.uint8))
+    assert histogram == ScoreHistogram.empty([], 64)
+
+
+def test_bins_leave_the_outer_cells_out() -> None:
+    assert ScoreHistogram.empty(["a"], 128).bins == 128
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "half"), [((5, 2), (5, 1), 5), ((5, 1), (4, 1), 5), ((5, 1), (5, 1), 1), ((5, 2), (5, 2), 5)]
+)
+def test_shapes_that_do_not_agree_are_refused(scores: tuple[int, int], truth: tuple[int, int], half: int) -> None:
+    with pytest.raises(ValueError, match=r"expected scores and truths of shape \(\d, 1\), got"):
+        ScoreHistogram.of(["a"], 64, np.zeros(scores), np.zeros(truth, np.bool_), np.zeros(half, np.uint8))
+
+
+def half_by_integers(file_key: int, row: int) -> int:
+    x = (row * 0x9E3779B97F4A7C15 + file_key) % 2**64
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+    return (x ^ (x >> 31)) >> 63
+
+
+@given(st.integers(-(2**63), 2**64 - 1), st.lists(st.integers(0, 2**63 - 1), max_size=10))
+def test_a_half_is_the_top_bit_of_split_mix(file_key: int, rows: list[int]) -> None:
+    assert halves(file_key, np.array(rows, np.int64)).tolist() == [half_by_integers(file_key, row) for row in rows]
+
+
+@given(st.integers(0, 2**64 - 1), st.lists(st.integers(0, 1_000), max_size=4))
+def test_a_half_does_not_depend_on_how_a_file_is_cut(file_key: int, cuts: list[int]) -> None:
+    shards = np.split(np.arange(1_000), sorted(cuts))
+    assert np.array_equal(
+        np.concatenate([halves(file_key, shard) for shard in shards]), halves(file_key, np.arange(1_000))
+    )
+
+
+@pytest.mark.parametrize("file_key", [0, 1, 2**63, 0x9E3779B97F4A7C15, 2**64 - 1])
+def test_halves_are_balanced(file_key: int) -> None:
+    counts = np.bincount(halves(file_key, np.arange(200_000)), minlength=2)
+    assert chisquare(counts).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("distance", [1, 2, 7, 64, 1_000])
+def test_halves_of_neighbouring_rows_are_independent(distance: int) -> None:
+    half = halves(12_345, np.arange(200_000))
+    table = np.bincount(half[:-distance] * 2 + half[distance:], minlength=4).reshape(2, 2)
+    assert chi2_contingency(table).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("other", [12_346, 12_345 ^ 2**63, 0])
+def test_halves_of_two_files_are_independent(other: int) -> None:
+    rows = np.arange(200_000)
+    table = np.bincount(halves(12_345, rows) * 2 + halves(other, rows), minlength=4).reshape(2, 2)
+    assert chi2_contingency(table).pvalue > 1e-4
+
+
+def test_a_macro_average_is_the_mean_of_its_curves() -> None:
+    assert macro([Bounded(0.5, 0.4, 0.6), Bounded(1.0, 1.0, 1.0)]).value == 0.75
+
+
+def test_a_macro_average_with_an_undefined_curve_is_undefined() -> None:
+    estimate = macro([Bounded(0.5, 0.4, 0.6), "no row of this class"])
+    assert (estimate.value, estimate.reason) == (None, "no row of this class")
+
+
+def test_a_macro_average_of_no_curves_is_undefined() -> None:
+    assert macro([]).reason == "no scores"
