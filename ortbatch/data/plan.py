@@ -142,7 +142,8 @@ def _planned(uri: str, name: str, footer: Footer) -> PlannedFile:
 def _cut(files: Sequence[PlannedFile], shard_rows: int | None) -> list[Shard]:
     """Cut files into shards of at most a target size; at least one row group, or one small file, each."""
     total = sum(sum(file.group_bytes) for file in files)
-    limit = _Limit(min(_SHARD_BYTES, max(1, total // _SHARDS_AT_LEAST)), shard_rows)
+    auto = min(_SHARD_BYTES, max(1, total // _SHARDS_AT_LEAST))
+    limit = _Limit(auto, None) if shard_rows is None else _Limit(None, shard_rows)
     groups: list[list[Piece]] = []
     rows = size = 0  # of the last group, while it may still take small files
     open_group = False
@@ -164,13 +165,13 @@ def _cut(files: Sequence[PlannedFile], shard_rows: int | None) -> list[Shard]:
 
 @dataclass(frozen=True)
 class _Limit:
-    """Most bytes and rows of a shard of more than one row group."""
+    """Most bytes, or most rows, of a shard of more than one row group."""
 
-    max_bytes: int
+    max_bytes: int | None
     max_rows: int | None
 
     def allows(self, size: int, rows: int) -> bool:
-        return size <= self.max_bytes and (self.max_rows is None or rows <= self.max_rows)
+        return (self.max_bytes is None or size <= self.max_bytes) and (self.max_rows is None or rows <= self.max_rows)
 
 
 def _pieces(index: int, file: PlannedFile, limit: _Limit) -> list[Piece]:

@@ -184,8 +184,15 @@ def _events(text: str, place: Callable[[int], Place]) -> Iterator[Any]:
             yield event
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if mark is not None:
+            line = mark.line + 1
         said = " ".join(": ".join(str(part) for part in (error.context, error.problem) if part).split())
-        raise _refused(place(line if mark is None else mark.line + 1).where, f"not valid YAML: {said}") from None
+        hint = (
+            "; put text that holds one of { } [ ] , in quotes"
+            if "{" in "".join(text.splitlines()[line - 1 : line])
+            else ""
+        )
+        raise _refused(place(line).where, f"not valid YAML: {said}{hint}") from None
     except ReaderError as error:
         line = text[: error.position].count("\n") + 1
         message = f"not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed"

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -130,4 +131,4 @@ class Job(Part):
 
 def job_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the job file, for editors."""
-    return schema_of(Job)
+    return deepcopy(schema_of(Job))

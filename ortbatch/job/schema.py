@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,8 +29,9 @@ _TYPES = {
 }
 
 
+@cache
 def schema_of(job: type[BaseModel]) -> dict[str, Any]:
-    """JSON Schema of the keys of a job file; every key has a description."""
+    """JSON Schema of the keys of a job file; every key has a description. Made once: not to be changed."""
     schema = job.model_json_schema(by_alias=True, mode="validation")
     for name in NOT_KEYS:
         schema["properties"].pop(name)

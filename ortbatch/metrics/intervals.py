@@ -25,10 +25,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     share, square = successes / trials, _Z * _Z
     centre = (share + square / (2 * trials)) / (1 + square / trials)
     half = _Z / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
-    # The formula's ends are exactly 0 and 1 at the extremes; rounding must not push the value outside.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return min(low, share), max(high, share)
+    # Rounding must push neither an end beyond 0 or 1 nor the share outside.
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
 def f1_interval(true_positive: int, errors: int) -> tuple[float, float]:

@@ -126,7 +126,7 @@ def any_tree_of_any_order(case: Case, data: st.DataObject) -> None:
 
 def homomorphism(case: Case, data: st.DataObject) -> None:
     rows = case.rows(data) + case.rows(data)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3), label="cuts"))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), min_size=1, max_size=3), label="cuts"))
     batches = [rows[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
     assert content(grow_tree([case.of(batch) for batch in batches], data)) == content(case.of(rows))
     assert content(case.of([])) == content(case.empty())

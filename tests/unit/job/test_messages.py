@@ -5,8 +5,8 @@ from ortbatch.errors import JobError
 
 def test_misspelt_key_is_refused_with_a_suggestion(problem):
     assert problem("treshold: 0.3\n") == (
-        "job.yaml:4: treshold: unknown key `treshold`; did you mean `threshold`? Allowed: name, model, data, threshold, "
-        "slices, latency, baselines, checks, gates, predictions, tracking, run_dir, execution"
+        "job.yaml:4: treshold: unknown key `treshold`; did you mean `threshold`? Allowed: name, model, data, "
+        "threshold, slices, latency, baselines, checks, gates, predictions, tracking, run_dir, execution"
     )
 
 

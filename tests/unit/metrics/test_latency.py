@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ortbatch.metrics.latency import CELLS, DIGITS, HIGHEST_NS, LOWEST_NS, LatencyHistogram, cell_of, highest_of
@@ -107,6 +107,7 @@ def test_a_rank_survives_a_quantile_computed_from_percent() -> None:
 
 
 @given(st.lists(st.integers(0, 2**62), min_size=1, max_size=20))
+@example([2**62] * 4)
 def test_count_minimum_maximum_and_sum_are_exact(values: list[int]) -> None:
     histogram = of(*values)
     got = histogram.count, histogram.min_ns, histogram.max_ns, histogram.total_ns

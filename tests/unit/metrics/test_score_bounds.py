@@ -213,6 +213,12 @@ def test_the_worst_order_of_a_cell_is_summed_without_cancellation(own: int, miss
     assert bounded(histogram.average_precision(0)).low == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("vast", [2**53, 2**54, 2**60])
+def test_few_rows_above_a_vast_cell_are_not_lost(vast: int) -> None:
+    histogram = cells([0, 0, vast, 5, 0, 0], [0, 0, 1, 0, 0, 0])
+    assert bounded(histogram.average_precision(0)).high == pytest.approx(1 / 6)
+
+
 @pytest.mark.parametrize("own", [10**10, 2**53, 2**58])
 @pytest.mark.parametrize("misses", [1, 10**10, 2**58])
 def test_the_worst_order_of_a_vast_cell_lies_between_its_integrals(own: int, misses: int) -> None:

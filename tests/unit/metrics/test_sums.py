@@ -65,10 +65,9 @@ def test_a_mean_of_nothing_is_none() -> None:
     assert FixedSum.of(np.array([])).result() is None
 
 
-def test_a_mean_of_very_many_rows_is_the_nearest_float() -> None:
-    rows = 10**10 + 7
-    total = FixedSum(units=3 * 2**40 * rows + 1, rows=rows)
-    assert total.result() == float(3 + Fraction(1, 2**40 * rows))
+@given(st.integers(-(2**80), 2**80), st.integers(1, 10**12))
+def test_a_mean_is_the_nearest_float(units: int, rows: int) -> None:
+    assert FixedSum(units, rows).result() == float(Fraction(units, 2**40 * rows))
 
 
 def test_a_million_merges_do_not_drift() -> None:

@@ -1,0 +1,54 @@
+"""Shared by all tests: the digits job, one Ray cluster for the whole session, and nothing from the user's environment."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.digits import prepare_digits
+
+CLUSTER_CPUS = 4
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_foreign_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cluster that the environment names is not ours to test on."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_ADDRESS", "RAY_JOB_ID"):
+            patch.delenv(name, raising=False)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # An embedded Ray writes its token below HOME.
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """job.yaml of the digits job, prepared once a session; do not write beside it."""
+    return prepare_digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """An embedded Ray of four CPUs, shared by all tests that need one; ortbatch joins the Ray that is running."""
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="ob-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            address="local",
+            num_cpus=CLUSTER_CPUS,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=256 << 20,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=folder,
+        )
+        try:
+            yield ray
+        finally:
+            ray.shutdown()

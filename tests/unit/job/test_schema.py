@@ -1,0 +1,112 @@
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from ortbatch.errors import JobError
+from ortbatch.job import Job, job_schema
+from ortbatch.job.schema import keys_of
+
+SMALL = {"name": "n", "model": "m.onnx", "data": {"path": "d", "label": "y"}}
+SCHEMA = job_schema()
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+GOOD = [
+    {},
+    {"model": {"path": "m", "batch_size": 8, "inputs": {"x": ["a"], "y": "b", "z": {"column": "c", "null": "nan"}}}},
+    {"data": {"path": ["a", "b"], "label": "y", "classes": [False, True], "positive": True, "max_bad_rows": "0.1%"}},
+    {"data": {"path": "a", "label": "y", "classes": ["a", 1, 2.0], "expect": {"rows": 3}}},
+    {"threshold": 0},
+    {"gates": ["accuracy >= 0.95", {"metric": "recall", "class": 8, "min": 0.9}]},
+    {"execution": {"workers": "auto", "shard_rows": 5}, "latency": {"max_seconds": 0.5}},
+    {"run_dir": "runs/{started}"},
+]
+
+BAD = [
+    {"name": 3},
+    {"treshold": 0.5},
+    {"threshold": 2},
+    {"threshold": "0.5"},
+    {"model": 3},
+    {"model": {"batch_size": 8}},
+    {"model": {"path": "m", "batch_size": "automatic"}},
+    {"model": {"path": "m", "providers": []}},
+    {"model": {"path": "m", "inputs": {"x": 3}}},
+    {"model": {"path": "m", "output": {"kind": "logit"}}},
+    {"data": {"path": "d"}},
+    {"data": {"path": [], "label": "y"}},
+    {"data": {"path": "d", "label": "y", "classes": ["a"]}},
+    {"data": {"path": "d", "label": "y", "classes": ["a", "a"]}},
+    {"data": {"path": "d", "label": "y", "max_bad_rows": "many"}},
+    {"data": {"path": "d", "label": "y", "filter": [["a", "=", 1]]}},
+    {"gates": ["accuracy"]},
+    {"gates": ["accuracy >= 95%"]},
+    {"gates": [{"class": "a", "min": 0.5}]},
+    {"gates": [{"metric": "f1", "confidence": 2}]},
+    {"baselines": {"p": {"run": "r", "pick": "newest"}}},
+    {"slices": [3]},
+    {"folder": "/x"},
+    {"variables": {}},
+]
+
+LATER = [
+    {"slices": ["a", ["a", "b"], {"column": "c", "bins": [0, 1]}]},
+    {
+        "baselines": {
+            "t": {"torch": "m"},
+            "f": {"function": "a:b"},
+            "s": {"scores": "c"},
+            "p": {"run": "r"},
+            "m": "m.onnx",
+        }
+    },
+    {"data": {"path": "d", "label": "y", "filter": [["a", "in", [1, 2]]], "sample": {"rows": 5}}},
+    {"gates": [{"metric": "f1", "versus": "p", "max_drop": 0.1, "confidence": 0.9, "slice": {"a": 1}}]},
+    {"predictions": {}, "checks": {"training_data": "d"}, "tracking": {"mlflow": "u"}},
+]
+
+
+def test_the_schema_is_one():
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert json.loads(json.dumps(SCHEMA, allow_nan=False)) == SCHEMA
+
+
+@pytest.mark.parametrize("change", GOOD)
+def test_schema_and_loading_accept_the_same_jobs(change):
+    VALIDATOR.validate({**SMALL, **change})
+    Job.from_mapping({**SMALL, **change})
+
+
+@pytest.mark.parametrize("change", BAD)
+def test_schema_and_loading_refuse_the_same_jobs(change):
+    assert not VALIDATOR.is_valid({**SMALL, **change})
+    with pytest.raises(JobError) as caught:
+        Job.from_mapping({**SMALL, **change})
+    assert "not available yet" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", LATER)
+def test_the_schema_knows_the_shape_of_later_features(change):
+    VALIDATOR.validate({**SMALL, **change})
+    with pytest.raises(JobError) as caught:
+        Job.from_mapping({**SMALL, **change})
+    assert all("not available yet" in problem.message for problem in caught.value.problems)
+
+
+def test_a_resolved_job_fits_the_schema():
+    VALIDATOR.validate(Job.from_mapping(SMALL).resolved())
+
+
+def test_every_key_has_a_description():
+    assert [key for key, node in keys_of(SCHEMA) if not node.get("description")] == []
+
+
+def test_descriptions_say_which_keys_come_later():
+    marked = {key for key, node in keys_of(SCHEMA) if node["description"].startswith("Not available yet.")}
+    assert {"slices", "baselines", "data.filter", "gates[].versus", "model.inputs.*.pad"} <= marked
+    assert not {"name", "gates", "data.unlabelled", "model.inputs.*.columns"} & marked
+
+
+def test_keys_that_loading_adds_are_not_in_the_schema():
+    assert not {"folder", "variables"} & set(SCHEMA["properties"])
