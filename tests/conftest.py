@@ -1,4 +1,4 @@
-"""Shared by all tests: the digits job, one Ray cluster for the whole session, and nothing from the user's environment."""
+"""Shared by all tests: the digits job, one Ray for the whole session, and nothing from the user's environment."""
 
 from __future__ import annotations
 

@@ -34,7 +34,10 @@ def linear_model(
     """
     weights, bias = linear_weights(features, columns, seed)
     nodes, graph_inputs = _inputs(features, inputs, row_shape)
-    nodes += [helper.make_node("MatMul", ["flat", "w"], ["product"]), helper.make_node("Add", ["product", "b"], ["sum"])]
+    nodes += [
+        helper.make_node("MatMul", ["flat", "w"], ["product"]),
+        helper.make_node("Add", ["product", "b"], ["sum"]),
+    ]
     nodes.append(_end(end))
     output = (
         helper.make_tensor_value_info("out", TensorProto.INT64, ["N"])

@@ -1,8 +1,9 @@
 """Which worker does which shards next: events in, decisions out; no clock, no threads, no Ray.
 
-The only retry policy there is. A worker that is lost gives its shards back, and they go elsewhere; a shard whose worker
-died under it three times ends the run, as does an error in a shard. Leases start with one shard a stream and grow until
-each is worth a few seconds; near the end they shrink, so that all workers stop together.
+The only retry policy there is. When a worker is lost, all shards that it held are suspects: each is tried again alone on
+an idle worker, and only a death there counts against it, as a call that waits behind the guilty one fails just like it.
+Three such deaths end the run, and so does an error in a shard. Leases start with one shard a stream and grow until each
+is worth a few seconds; near the end they shrink, so that all workers stop together.
 """
 
 from __future__ import annotations
@@ -81,7 +82,10 @@ Decision = Give | StartWorker | Stop
 
 @dataclass
 class _Worker:
+    """Leases out with a worker, oldest first; `isolated` while it does a suspect."""
+
     leases: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    isolated: bool = False
 
 
 class Schedule:
@@ -89,7 +93,7 @@ class Schedule:
 
     Args:
         rows: shard id → rows.
-        workers: workers that will join.
+        workers: workers that are being started.
         streams: shards that a worker evaluates at once.
         order: ids in the order to hand them out; by default as they come.
     """
@@ -100,12 +104,13 @@ class Schedule:
         self._rows = rows
         self._waiting = deque(order if order is not None else rows)
         self._waiting_rows = sum(rows.values())
+        self._suspects: deque[int] = deque()
+        self._deaths: Counter[int] = Counter()
         self._streams = streams
         self._workers: dict[int, _Worker] = {}
         self._lost: set[int] = set()
-        self._expected = workers
+        self._expected = self._starting = workers
         self._restarts_left = max(10, 3 * workers)
-        self._deaths: Counter[int] = Counter()
         self._rate: float | None = None
         self._leases = 0
         self._left = len(rows)
@@ -126,7 +131,9 @@ class Schedule:
         if self.finished or event.worker in self._lost:
             return []
         if isinstance(event, Joined):
-            self._workers.setdefault(event.worker, _Worker())
+            if event.worker not in self._workers:
+                self._workers[event.worker] = _Worker()
+                self._starting -= 1
         elif isinstance(event, Returned):
             self._returned(event)
         elif isinstance(event, Failed):
@@ -136,7 +143,11 @@ class Schedule:
         return self._hand_out()
 
     def _returned(self, event: Returned) -> None:
-        shards = self._workers[event.worker].leases.pop(event.lease, ())
+        if not self.holds(event.worker, event.lease):
+            return
+        worker = self._workers[event.worker]
+        shards = worker.leases.pop(event.lease)
+        worker.isolated = False
         self._left -= len(shards)
         rows = sum(self._rows[shard] for shard in shards)
         if event.seconds > 0 and rows:
@@ -145,23 +156,24 @@ class Schedule:
 
     def _worker_lost(self, event: Lost) -> list[Decision]:
         self._lost.add(event.worker)
-        worker = self._workers.pop(event.worker, _Worker())
-        held = list(worker.leases.values())
-        # Only the oldest lease can have run: a call that waits behind it fails just like it.
-        for shard in held[0] if held else ():
-            self._deaths[shard] += 1
-            if self._deaths[shard] >= DEATHS_OF_A_SHARD:
-                return self._stop(f"its worker died {DEATHS_OF_A_SHARD} times; last: {event.reason}", shard)
-        for shards in reversed(held):
-            self._waiting.extendleft(reversed(shards))
-            self._waiting_rows += sum(self._rows[shard] for shard in shards)
-            self.retries += len(shards)
-        if self._restarts_left == 0:
-            if not self._workers:
-                return self._stop(f"no worker is left; last: {event.reason}", None)
-            return self._hand_out()
-        self._restarts_left -= 1
-        return [*self._hand_out(), StartWorker()]
+        worker = self._workers.pop(event.worker, None)
+        if worker is None:
+            self._starting -= 1
+            worker = _Worker()
+        held = [shard for shards in worker.leases.values() for shard in shards]
+        if worker.isolated:
+            self._deaths[held[0]] += 1
+            if self._deaths[held[0]] >= DEATHS_OF_A_SHARD:
+                return self._stop(f"its worker died {DEATHS_OF_A_SHARD} times with it alone; {event.reason}", held[0])
+        self._suspects.extend(held)
+        self.retries += len(held)
+        if self._restarts_left:
+            self._restarts_left -= 1
+            self._starting += 1
+            return [*self._hand_out(), StartWorker()]
+        if not self._workers and not self._starting:
+            return self._stop(f"no worker is left; last: {event.reason}", None)
+        return self._hand_out()
 
     def _stop(self, reason: str, shard: int | None) -> list[Decision]:
         self.stopped = True
@@ -172,29 +184,25 @@ class Schedule:
         given: list[Decision] = []
         for depth in range(LEASES_IN_FLIGHT):
             for number, worker in self._workers.items():
-                if len(worker.leases) == depth and self._waiting:
-                    shards = self._next_shards()
+                if len(worker.leases) == depth and not worker.isolated and (shards := self._next_shards(worker)):
                     worker.leases[self._leases] = shards
                     given.append(Give(number, self._leases, shards))
                     self._leases += 1
         return given
 
-    def _next_shards(self) -> tuple[int, ...]:
-        # A shard that took a worker with it travels alone, so that the next death has one name.
-        if self._deaths[self._waiting[0]]:
-            return (self._take(),)
+    def _next_shards(self, worker: _Worker) -> tuple[int, ...]:
+        """Shards of the next lease of a worker; empty if there is nothing for it."""
+        if self._suspects and not worker.leases:
+            worker.isolated = True
+            return (self._suspects.popleft(),)
         share = self._waiting_rows / (2 * LEASES_IN_FLIGHT * max(1, len(self._workers), self._expected))
         target = 0.0 if self._rate is None else min(self._rate * LEASE_SECONDS, share)
         shards: list[int] = []
         rows = 0
-        while self._waiting and len(shards) < _SHARDS_OF_A_LEASE and not self._deaths[self._waiting[0]]:
+        while self._waiting and len(shards) < _SHARDS_OF_A_LEASE:
             if len(shards) >= self._streams and rows + self._rows[self._waiting[0]] > target:
                 break
-            shards.append(self._take())
+            shards.append(self._waiting.popleft())
             rows += self._rows[shards[-1]]
+        self._waiting_rows -= rows
         return tuple(shards)
-
-    def _take(self) -> int:
-        shard = self._waiting.popleft()
-        self._waiting_rows -= self._rows[shard]
-        return shard

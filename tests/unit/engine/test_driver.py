@@ -1,0 +1,174 @@
+"""The driver's loop with fleets that misbehave in ways Ray does: late, doubled, lost; the counts must not notice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ortbatch.data.plan import Shard
+from ortbatch.engine.driver import Completed, Message, drive
+from ortbatch.engine.evaluate import Stream
+from ortbatch.engine.inline import InlineFleet
+from ortbatch.engine.latency import SingleLatency, SingleSetup
+from ortbatch.engine.prepare import Prepared, open_model, prepare
+from ortbatch.engine.schedule import Failed, Joined, Lost, Returned
+from ortbatch.engine.state import RunState, ShardSet
+from ortbatch.errors import ClusterError, ShardError, StorageError
+from ortbatch.job import load_job
+from ortbatch.metrics.stages import StageTimes
+from ortbatch.metrics.tally import Tally
+
+
+@pytest.fixture(scope="module")
+def prepared(digits: Path) -> Prepared:
+    return prepare(load_job(digits))
+
+
+@pytest.fixture(scope="module")
+def expected(prepared: Prepared) -> Tally:
+    """The plan's tally, shard after shard in one thread."""
+    stream = Stream(prepared.evaluation, open_model(prepared.job)[1])
+    total = prepared.evaluation.empty()
+    for shard in prepared.plan.shards:
+        total = total.merge(stream.evaluate(shard))
+    return counts(total)
+
+
+def counts(tally: Tally) -> Tally:
+    """A tally without what the clock put into it."""
+    empty = Tally.empty(tally.confusion.classes, tally.scores.curves)
+    return replace(tally, latency=empty.latency, stages=StageTimes())
+
+
+class TroubledFleet:
+    """Evaluates leases at once in this thread, and reports them with the trouble that a script asks for."""
+
+    workers = 2
+    streams = 2
+
+    def __init__(self, prepared: Prepared, seed: int, *, double: bool = False, lose: int = 0) -> None:
+        self._stream = Stream(prepared.evaluation, open_model(prepared.job)[1])
+        self._random = random.Random(seed)
+        self._double, self._lose = double, lose
+        self._messages: list[Message] = []
+        self._next = 0
+
+    def start_worker(self) -> None:
+        self._messages.append(Message(Joined(self._next)))
+        self._next += 1
+
+    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+        tally = self._stream.evaluate(shards[0])
+        for shard in shards[1:]:
+            tally = tally.merge(self._stream.evaluate(shard))
+        done = Message(Returned(worker, lease, 0.01), RunState(ShardSet.of(s.id for s in shards), tally))
+        if self._lose and self._random.random() < 0.3:
+            # The worker dies, and its result arrives all the same, before or after the news of its death.
+            self._lose -= 1
+            news = [Message(Lost(worker, "killed")), done]
+            self._messages += news if self._random.random() < 0.5 else news[::-1]
+            return
+        self._messages += [done, done] if self._double else [done]
+
+    def wait(self) -> Message | None:
+        return self._messages.pop(self._random.randrange(len(self._messages))) if self._messages else None
+
+    def measure(self, setup: SingleSetup) -> SingleLatency:
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, object]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+def finish(prepared: Prepared, fleet: TroubledFleet, order: Sequence[int] | None = None) -> Completed:
+    return drive(prepared, fleet, lambda _: None, order)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_duplicated_results_are_counted_once(prepared: Prepared, expected: Tally, seed: int) -> None:
+    completed = finish(prepared, TroubledFleet(prepared, seed, double=True))
+    assert counts(completed.state.tally) == expected
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_lost_workers_and_their_late_results_change_no_count(prepared: Prepared, expected: Tally, seed: int) -> None:
+    completed = finish(prepared, TroubledFleet(prepared, seed, lose=4))
+    assert counts(completed.state.tally) == expected
+    assert len(completed.state.shards) == len(prepared.plan.shards)
+
+
+def test_faults_are_told(prepared: Prepared) -> None:
+    completed = finish(prepared, TroubledFleet(prepared, 1, lose=4))
+    assert completed.retries > 0
+    assert completed.faults[0].endswith("lost: killed")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_shuffled_order_changes_no_count(prepared: Prepared, expected: Tally, seed: int) -> None:
+    order = [shard.id for shard in prepared.plan.shards]
+    random.Random(seed).shuffle(order)
+    assert counts(finish(prepared, TroubledFleet(prepared, seed), order).state.tally) == expected
+
+
+class FailingFleet(TroubledFleet):
+    """Reports one kind of failure for the first lease."""
+
+    failure: Message
+
+    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+        self._messages.append(replace(self.failure, event=Failed(worker, lease, shards[0].id, "page is corrupt")))
+
+
+def test_an_error_in_a_shard_names_shard_and_file(prepared: Prepared) -> None:
+    fleet = FailingFleet(prepared, 0)
+    fleet.failure = Message(Joined(0), exit_code=3)
+    with pytest.raises(ShardError, match=r"shard \d+ \(.*part-0\d\.parquet row groups .*\): page is corrupt"):
+        finish(prepared, fleet)
+
+
+def test_a_storage_failure_of_a_shard_is_worth_a_retry(prepared: Prepared) -> None:
+    fleet = FailingFleet(prepared, 0)
+    fleet.failure = Message(Joined(0), exit_code=5)
+    with pytest.raises(StorageError) as caught:
+        finish(prepared, fleet)
+    assert caught.value.exit_code == 5
+
+
+class DyingFleet(TroubledFleet):
+    """No worker ever becomes ready."""
+
+    def start_worker(self) -> None:
+        self._messages.append(Message(Lost(self._next, "no memory")))
+        self._next += 1
+
+
+def test_workers_that_all_die_end_the_run_with_the_reason(prepared: Prepared) -> None:
+    with pytest.raises(ClusterError, match="no worker is left; last: no memory"):
+        finish(prepared, DyingFleet(prepared, 0))
+
+
+def test_the_inline_fleet_gives_the_plain_loops_counts(prepared: Prepared, expected: Tally) -> None:
+    fleet = InlineFleet(prepared)
+    try:
+        completed = drive(prepared, fleet, lambda _: None)
+    finally:
+        fleet.close()
+    assert counts(completed.state.tally) == expected
+
+
+def test_progress_reaches_the_whole(prepared: Prepared) -> None:
+    seen = []
+    fleet = InlineFleet(prepared)
+    try:
+        drive(prepared, fleet, seen.append)
+    finally:
+        fleet.close()
+    assert [progress.rows for progress in seen] == sorted(progress.rows for progress in seen)
+    assert (seen[-1].rows, seen[-1].shards) == (prepared.plan.rows, len(prepared.plan.shards))
