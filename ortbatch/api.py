@@ -28,6 +28,8 @@ from ortbatch.report.schema import problems_of
 from ortbatch.report.table import metrics_table
 
 _RAY_FROM_BYTES = 10 << 30
+# What a stored exit code depends on besides the identity of the run.
+_JUDGED_BY = ("gates", "data.max_bad_rows", "latency")
 _VERSIONED = ("ortbatch", "onnxruntime", "numpy", "pyarrow", "scikit-learn", "onnx", "ray")
 _QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
@@ -160,13 +162,21 @@ def _stored(folder: RunFolder, prepared: Prepared) -> Report:
             f"{redact(folder.uri)}: holds the finished run of something else: "
             f"{differing(identity, prepared.identity)}. Give another folder with --run-dir, or run again with --force."
         )
-    if report.data["job"]["job_digest"] != prepared.job.digest():
+    asked = prepared.job.resolved()
+    changed = [key for key in _JUDGED_BY if _part(report.data["job"], key) != _part(asked, key)]
+    if changed:
         raise RunFolderError(
-            f"{redact(folder.uri)}: holds a finished run of the same model and data under another job file (its gates, "
-            "latency or limits differ). Judge that run again with `ortbatch gate RUN --gates JOB`, or run again with "
+            f"{redact(folder.uri)}: holds a finished run of the same model and data that was judged by other "
+            f"{', '.join(changed)}. Judge that run again with `ortbatch gate RUN --gates JOB`, or run again with "
             "--force."
         )
     return report
+
+
+def _part(job: Mapping[str, Any], dotted: str) -> Any:
+    for key in dotted.split("."):
+        job = job[key]
+    return job
 
 
 def _fleet(prepared: Prepared, options: Options, run_id: str) -> Fleet:
@@ -257,7 +267,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: dict[str, obje
             },
         },
         "versions": {name: metadata.version(name) for name in _VERSIONED},
-        "engine": engine,
+        "engine": {**engine, "workers_joined": completed.workers},
         "host": {"cpus": cpus},
         "retries": completed.retries,
         "faults": list(completed.faults),

@@ -25,7 +25,7 @@ class Cast:
 
     Args:
         dtype: NumPy name of the model's element type, `float32`.
-        lossy: may a value be rounded or cut?
+        lossy: may a value be rounded or cut? One beyond the range of the type never is.
         null: the value that stands for null; None: NaN in a float array, a rejected row in any other.
     """
 
@@ -141,17 +141,21 @@ def _to_numpy(array: pa.Array) -> NDArray[Any]:
 
 
 def _convert(values: NDArray[Any], cast: Cast) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Values in the target dtype, and which of them changed beyond rounding within floats."""
+    """Values in the target dtype, and which of them it cannot hold."""
     target = np.dtype(cast.dtype)
     if values.dtype == target:
         return values, None
     with np.errstate(over="ignore", invalid="ignore"):
         converted = values.astype(target)
-    if cast.lossy or _always_exact(values.dtype, target):
+    if _always_exact(values.dtype, target):
         return converted, None
-    # Rounding to a narrower float is what exporting to float32 means; becoming infinite is not.
-    float_source = values.dtype.kind == "f"
-    changed = np.isinf(converted) & ~np.isinf(values) if float_source else _differs(values, converted)
+    if target.kind != "f":
+        changed = _beyond(values, target)
+    elif cast.lossy or values.dtype.kind == "f":
+        # Rounding to a narrower float is what exporting to float32 means; becoming infinite is not.
+        changed = np.isinf(converted) & ~np.isinf(values)
+    else:
+        changed = _rounded(values, converted)
     return converted, changed if changed.any() else None
 
 
@@ -162,11 +166,20 @@ def _always_exact(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
     return bool(np.can_cast(source, target, "safe"))
 
 
-def _differs(values: NDArray[Any], converted: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where an integer did not survive its cast to a narrower integer or to a float."""
-    if converted.dtype.kind != "f":
-        info = np.iinfo(converted.dtype)
+def _beyond(values: NDArray[Any], target: np.dtype[Any]) -> NDArray[np.bool_]:
+    """Where a number has no whole part that an integer type, or no truth that a bool, could hold."""
+    if target.kind == "b":
+        return np.asarray(np.isnan(values))
+    info = np.iinfo(target)
+    if values.dtype.kind != "f":
         return np.asarray((values < info.min) | (values > info.max))
+    # info.max itself is no float64 for 64 bits; the powers of two around the range are. NaN is in no range.
+    whole = np.trunc(values.astype(np.float64))
+    return np.asarray(~((whole >= float(info.min)) & (whole < float(int(info.max) + 1))))
+
+
+def _rounded(values: NDArray[Any], converted: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where an integer did not survive its cast to a float."""
     exact_to = 2 ** (np.finfo(converted.dtype).nmant + 1)
     beyond = (values > exact_to) | (values < -exact_to) if values.dtype.kind == "i" else values > exact_to
     if not beyond.any():

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ortbatch.data.plan import Shard
 from ortbatch.engine.driver import Message
 from ortbatch.engine.evaluate import Evaluation
-from ortbatch.engine.host import cpu_name
+from ortbatch.engine.host import available_cpus, cpu_name
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.pool import LeaseDone, LeaseFailed, StreamPool
 from ortbatch.engine.prepare import THREADS, Prepared
@@ -253,7 +253,7 @@ def _connect(job: Job, address: str | None) -> bool:
             return True
         # An embedded Ray reports to nobody.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        cpus = len(os.sched_getaffinity(0))
+        cpus = available_cpus()
         per_worker = job.execution.cpus_per_worker
         workers = job.execution.workers
         wanted = (1 if workers == "auto" else workers) * (1 if per_worker == "auto" else per_worker)

@@ -19,7 +19,7 @@ from ortbatch.engine.prepare import Prepared
 from ortbatch.engine.reducer import Reducer
 from ortbatch.engine.schedule import Event, Failed, Give, Joined, Lost, Returned, Schedule, StartWorker, Stop
 from ortbatch.engine.state import RunState
-from ortbatch.errors import ClusterError, OrtbatchError, ShardError, StorageError
+from ortbatch.errors import ClusterError, OrtbatchError, ShardError
 from ortbatch.job.redaction import redact
 
 
@@ -111,7 +111,7 @@ def drive(
     Raises:
         ShardError: if a shard failed.
         ClusterError: if the workers did.
-        StorageError: if storage did.
+        OrtbatchError: if storage did, or something unforeseen happened.
     """
     return _Drive(prepared, fleet, show, order).run()
 
@@ -173,7 +173,8 @@ class _Drive:
             return ClusterError(stop.reason)
         text = f"{self._name(stop.shard)}: {stop.reason}"
         if isinstance(message.event, Failed) and message.exit_code != 3:
-            return StorageError(text)
+            # Storage, memory, a defect: nothing that is known to be wrong with the shard.
+            return OrtbatchError(text)
         return ShardError(text)
 
     def _name(self, shard: int) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Sequence
 
 from ortbatch.data.plan import Shard
 from ortbatch.engine.driver import Message
-from ortbatch.engine.host import cpu_name
+from ortbatch.engine.host import available_cpus, cpu_name
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.pool import LeaseDone, StreamPool
 from ortbatch.engine.prepare import THREADS, Prepared, with_local_path
@@ -81,4 +80,4 @@ class InlineFleet:
 def inline_streams(job: Job) -> int:
     """Streams of the one worker: the job's CPUs per worker, else all CPUs that this process may use."""
     cpus = job.execution.cpus_per_worker
-    return len(os.sched_getaffinity(0)) if cpus == "auto" else cpus
+    return available_cpus() if cpus == "auto" else cpus

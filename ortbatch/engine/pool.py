@@ -50,7 +50,14 @@ class StreamPool:
         self._executor = ThreadPoolExecutor(streams, thread_name_prefix="stream")
 
     def evaluate(self, shards: Sequence[Shard]) -> LeaseDone | LeaseFailed:
-        """Evaluate shards and merge their tallies; the first error ends the lease."""
+        """Evaluate shards and merge their tallies; the first error ends the lease. Raises nothing."""
+        try:
+            return self._evaluate(shards)
+        except Exception as error:
+            # Nobody waits for an exception here: the driver waits for an answer.
+            return _failure(shards[0], error)
+
+    def _evaluate(self, shards: Sequence[Shard]) -> LeaseDone | LeaseFailed:
         started = time.perf_counter()
         futures = {self._executor.submit(self._one, shard): shard for shard in shards}
         wait(futures, return_when=FIRST_EXCEPTION)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,12 +82,14 @@ class Prepared:
     @cached_property
     def evaluation_digest(self) -> str:
         """Sha256 of what the counts depend on: model, data plan, binding, output, threshold."""
+        decision = self.evaluation.decision
         parts = {
             "model": self.model.sha256,
             "plan": self.plan.digest(),
-            "inputs": [asdict(binding) for binding in self.evaluation.inputs],
+            # How a thing was found is no part of what it is.
+            "inputs": [asdict(replace(binding, how="")) for binding in self.evaluation.inputs],
             "labels": asdict(self.evaluation.labels),
-            "decision": asdict(self.evaluation.decision),
+            "decision": asdict(replace(decision, output=replace(decision.output, inferred=""))),
         }
         return _digest(parts)
 
@@ -208,17 +210,16 @@ def _fit(
 
 def _first_rows(plan: Plan, inputs: tuple[InputBinding, ...], label: str) -> pa.Table:
     columns = list(dict.fromkeys([*(name for binding in inputs for name in binding.columns), label]))
-    tables, rows = [], 0
-    for shard in plan.shards:
-        for block in read_shard(plan.files, shard, columns):
-            tables.append(block.table.slice(0, PREFLIGHT_ROWS - rows))
-            rows += tables[-1].num_rows
-            if rows >= PREFLIGHT_ROWS:
-                break
-        if rows >= PREFLIGHT_ROWS:
+    blocks = (block for shard in plan.shards for block in read_shard(plan.files, shard, columns))
+    tables: list[pa.Table] = []
+    for block in blocks:
+        # Files may differ in integer width and the like: the first of a kind are enough.
+        if tables and block.table.schema != tables[0].schema:
             break
-    # Files may differ in integer width and the like: the values are what is looked at.
-    return pa.concat_tables(tables, promote_options="permissive")
+        tables.append(block.table.slice(0, PREFLIGHT_ROWS - sum(table.num_rows for table in tables)))
+        if sum(table.num_rows for table in tables) >= PREFLIGHT_ROWS:
+            break
+    return pa.concat_tables(tables)
 
 
 def _run_features(model: OnnxModel, output: Output, inputs: tuple[InputBinding, ...], table: pa.Table) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Which worker does which shards next: events in, decisions out; no clock, no threads, no Ray.
 
-The only retry policy there is. When a worker is lost, all shards that it held are suspects: each is tried again alone on
-an idle worker, and only a death there counts against it, as a call that waits behind the guilty one fails just like it.
+The only retry policy there is. When a worker is lost, all shards that it held are suspects: each is tried again alone
+on an idle worker, and only a death there counts, as a call that waits behind the guilty one fails just like it.
 Three such deaths end the run, and so does an error in a shard. Leases start with one shard a stream and grow until each
 is worth a few seconds; near the end they shrink, so that all workers stop together.
 """

@@ -17,7 +17,7 @@ from ortbatch.engine.latency import SingleLatency, SingleSetup
 from ortbatch.engine.prepare import Prepared, open_model, prepare
 from ortbatch.engine.schedule import Failed, Joined, Lost, Returned
 from ortbatch.engine.state import RunState, ShardSet
-from ortbatch.errors import ClusterError, ShardError, StorageError
+from ortbatch.errors import ClusterError, OrtbatchError, ShardError
 from ortbatch.job import load_job
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally
@@ -136,7 +136,7 @@ def test_an_error_in_a_shard_names_shard_and_file(prepared: Prepared) -> None:
 def test_a_storage_failure_of_a_shard_is_worth_a_retry(prepared: Prepared) -> None:
     fleet = FailingFleet(prepared, 0)
     fleet.failure = Message(Joined(0), exit_code=5)
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(OrtbatchError) as caught:
         finish(prepared, fleet)
     assert caught.value.exit_code == 5
 
