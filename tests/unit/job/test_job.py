@@ -216,7 +216,9 @@ def test_a_name_that_names_no_folder_is_refused(name):
         Job.from_mapping({**SMALL, "name": name.replace("{", "{{").replace("}", "}}")})
 
 
-@pytest.mark.parametrize(("budget", "rows", "allowed"), [(3, 10, 3), ("0.1%", 1999, 1), ("100%", 7, 7), ("0%", 9, 0)])
+@pytest.mark.parametrize(
+    ("budget", "rows", "allowed"), [(3, 10, 3), ("0.1%", 1999, 1), ("0.57%", 10_000, 57), ("100%", 7, 7), ("0%", 9, 0)]
+)
 def test_a_budget_of_bad_rows_is_a_number_or_a_share(budget, rows, allowed):
     assert DataSpec(path=("d",), label="y", max_bad_rows=budget).bad_rows_allowed(rows) == allowed
 
