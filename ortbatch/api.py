@@ -1,4 +1,7 @@
-"""What the command line and Python users call: one function a verb, each wiring the layers together."""
+"""What the command line and Python users call: one function a verb, each wiring the layers together.
+
+The engine is imported by the functions that run something: reading and judging a stored report needs no model.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,33 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ortbatch.data.storage import is_remote
-from ortbatch.engine.driver import Completed, Fleet, Progress, drive
-from ortbatch.engine.folder import RunFolder, differing
-from ortbatch.engine.latency import SAMPLES, SingleLatency, SingleSetup, pick_row_groups
-from ortbatch.engine.prepare import THREADS, Prepared, prepare
-from ortbatch.errors import OrtbatchError, RunFolderError
+from ortbatch.engine.folder import RunFolder, differing, parts_of
+from ortbatch.errors import JobError, OrtbatchError, Problem, ReportError, RunFolderError
 from ortbatch.job import Gate, Job, load_job
+from ortbatch.job.gates import check_class
+from ortbatch.job.gates_file import stored_gates
 from ortbatch.job.redaction import redact
 from ortbatch.metrics.intervals import rows_for_quantile
-from ortbatch.report.build import RunFacts, build_report, judged
+from ortbatch.report.build import build_report, judged
 from ortbatch.report.report import Report
 from ortbatch.report.schema import problems_of
 from ortbatch.report.table import metrics_table
 
+if TYPE_CHECKING:
+    from ortbatch.engine.driver import Fleet, Progress
+    from ortbatch.engine.latency import SingleSetup
+    from ortbatch.engine.prepare import Prepared
+
 _RAY_FROM_BYTES = 10 << 30
 # What a stored exit code depends on besides the identity of the run.
 _JUDGED_BY = ("gates", "data.max_bad_rows", "latency")
-_VERSIONED = ("ortbatch", "onnxruntime", "numpy", "pyarrow", "scikit-learn", "onnx", "ray")
+_ENGINES = ("auto", "ray", "inline")
 _QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
 
@@ -45,6 +51,9 @@ class Options:
         force: run even if the folder holds a run.
         show: told of progress.
         order: shard ids in the order to hand them out.
+
+    Raises:
+        ValueError: another engine, or an address for `inline`.
     """
 
     run_dir: str | None = None
@@ -53,6 +62,12 @@ class Options:
     force: bool = False
     show: Callable[[Progress], None] = lambda _: None
     order: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in _ENGINES:
+            raise ValueError(f"engine {self.engine!r}; expected one of {', '.join(_ENGINES)}")
+        if self.engine == "inline" and self.address is not None:
+            raise ValueError(f"engine inline runs in this process; it cannot go to the cluster at {self.address}")
 
 
 @dataclass(frozen=True)
@@ -91,22 +106,24 @@ def run(
 
 def run_job(job: Job, options: Options) -> Outcome:
     """Run a job, or give the stored outcome if this very run is finished already."""
+    from ortbatch.engine.driver import drive
+    from ortbatch.engine.prepare import prepare
+    from ortbatch.facts import Timing, run_facts
+
     started = datetime.now(UTC)
     begun = time.perf_counter()
     prepared = prepare(job)
     folder = _folder(job, options, started)
     if not options.force and folder.holds_report():
         return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
-    folder.claim(prepared) if options.force else folder.begin(prepared)
+    folder.restart(prepared) if options.force else folder.begin(prepared)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{prepared.evaluation_digest[:8]}-{secrets.token_hex(2)}"
     with closing(_fleet(prepared, options, run_id)) as fleet:
         completed = drive(prepared, fleet, options.show, options.order)
         single = fleet.measure(_single_setup(prepared))
         engine = fleet.describe()
-    facts = _facts(prepared, completed, single, engine)
-    facts = replace(
-        facts, id=run_id, started_at=f"{started:%Y-%m-%dT%H:%M:%SZ}", duration_s=time.perf_counter() - begun
-    )
+    timing = Timing(run_id, f"{started:%Y-%m-%dT%H:%M:%SZ}", time.perf_counter() - begun)
+    facts = run_facts(prepared, completed, single, engine, timing)
     data = build_report(job, completed.state.tally, len(completed.state.shards), facts)
     if problems := problems_of(data):
         raise OrtbatchError(f"the report breaks its own schema (a defect of ortbatch): {problems[0]}")
@@ -117,6 +134,8 @@ def run_job(job: Job, options: Options) -> Outcome:
 
 def check(job: Job) -> Prepared:
     """Everything that can be known before a run; raises what a run would."""
+    from ortbatch.engine.prepare import prepare
+
     return prepare(job)
 
 
@@ -127,11 +146,29 @@ def read_report(run_folder: str) -> Report:
 
 
 def judge_again(report: Report, gates: Sequence[Gate] | None) -> Report:
-    """A stored report judged by other gates; None for its own. Nothing is run and nothing written."""
-    keys = {key: value for key, value in report.data["job"].items() if key not in ("job_digest", "evaluation_digest")}
-    if gates is not None:
-        keys["gates"] = [gate.as_key() for gate in gates]
-    return Report(judged(Job.from_mapping(keys), report.data), report.path)
+    """A stored report judged by other gates; None for its own. Nothing is run and nothing written.
+
+    Raises:
+        JobError: if a gate is about a class that the report does not have.
+        ReportError: if this version does not know one of its own gates.
+    """
+    if gates is None:
+        try:
+            gates = stored_gates(report.data["job"].get("gates", []))
+        except JobError as error:
+            raise ReportError(
+                f"{redact(report.path)}: this version cannot judge its gates ({error.problems[0].message}). Give "
+                "others with --gates."
+            ) from None
+    problems = []
+    for number, gate in enumerate(gates):
+        try:
+            check_class(gate, report.classes)
+        except ValueError as error:
+            problems.append(Problem(str(gate), f"gates[{number}]", str(error)))
+    if problems:
+        raise JobError(problems)
+    return Report(judged(gates, report.data), report.path)
 
 
 def _folder(job: Job, options: Options, started: datetime) -> RunFolder:
@@ -156,11 +193,13 @@ def _stored(folder: RunFolder, prepared: Prepared) -> Report:
         RunFolderError: if it is the run of something else.
     """
     report = Report.decode(folder.read_report(), folder.file("report.json"))
-    identity = report.data["provenance"]["identity"]
-    if identity != prepared.identity:
+    provenance = report.data["provenance"]
+    there = {"model": provenance["model"]["sha256"], "data": provenance["data"]["plan_digest"]}
+    there |= provenance["identity"]
+    if there != parts_of(prepared):
         raise RunFolderError(
-            f"{redact(folder.uri)}: holds the finished run of something else: "
-            f"{differing(identity, prepared.identity)}. Give another folder with --run-dir, or run again with --force."
+            f"{redact(folder.uri)}: holds the finished run of something else: {differing(there, parts_of(prepared))}. "
+            "Give another folder with --run-dir, or run again with --force."
         )
     asked = prepared.job.resolved()
     changed = [key for key in _JUDGED_BY if _part(report.data["job"], key) != _part(asked, key)]
@@ -199,88 +238,10 @@ def _engine(prepared: Prepared, options: Options) -> str:
 
 def _single_setup(prepared: Prepared) -> SingleSetup:
     """1,000 samples, or as many as a gated percentile needs."""
+    from ortbatch.engine.latency import SAMPLES, SingleSetup, pick_row_groups
+
     job = prepared.job
     gated = [g.metric.name.rpartition(".")[2] for g in job.gates if g.metric.name.startswith("latency.single.")]
     needed = max((rows_for_quantile(_QUANTILES[name]) for name in gated if name in _QUANTILES), default=0)
     shard = pick_row_groups(prepared.plan)
     return SingleSetup(shard, max(SAMPLES, needed), job.latency.threads, job.latency.max_seconds)
-
-
-def _facts(prepared: Prepared, completed: Completed, single: SingleLatency, engine: dict[str, object]) -> RunFacts:
-    plan, evaluation = prepared.plan, prepared.evaluation
-    return RunFacts(
-        id="",
-        started_at="",
-        duration_s=0.0,
-        pass_s=completed.seconds,
-        evaluation_digest=prepared.evaluation_digest,
-        identity=prepared.identity,
-        files=[redact(file.uri) for file in plan.files],
-        shards=len(plan.shards),
-        rows=plan.rows,
-        positive=evaluation.decision.positive,
-        batch_size=evaluation.batch_size,
-        single=single.histogram,
-        single_facts={"threads": single.threads, "rows": single.rows, "warm_up": single.warm_up},
-        findings=_findings(prepared),
-        provenance=_provenance(prepared, completed, engine),
-    )
-
-
-def _findings(prepared: Prepared) -> list[dict[str, str]]:
-    by_order = [binding for binding in prepared.evaluation.inputs if binding.how == "order"]
-    return [
-        {
-            "severity": "warning",
-            "code": "bound_by_order",
-            "text": f"input {binding.name} takes the {len(binding.columns)} numeric columns in file order, as no "
-            f"column has its name: {', '.join(binding.columns[:8])}{', …' if len(binding.columns) > 8 else ''}. "
-            "Name them in `model.inputs` if that is not what you mean.",
-        }
-        for binding in by_order
-    ]
-
-
-def _provenance(prepared: Prepared, completed: Completed, engine: dict[str, object]) -> dict[str, Any]:
-    model, evaluation = prepared.model, prepared.evaluation
-    cpus = engine.pop("cpus", [])
-    return {
-        "model": {
-            "path": redact(prepared.job.model.path),
-            "sha256": model.sha256,
-            "bytes": len(model.content),
-            "producer": model.graph.producer,
-            "opset": model.graph.opset,
-            "inputs": [str(spec) for spec in model.inputs],
-            "outputs": [str(spec) for spec in model.outputs],
-            "providers": list(model.providers),
-            "threads": THREADS,
-        },
-        "data": {"plan_digest": prepared.plan.digest(), "bytes": sum(file.size for file in prepared.plan.files)},
-        "binding": {
-            "inputs": [_binding(binding) for binding in evaluation.inputs],
-            "label": {"column": evaluation.labels.column, "by": evaluation.labels.by},
-            "output": asdict(evaluation.decision.output),
-            "batch_size": {
-                "rows": evaluation.batch_size,
-                "how": "rule" if prepared.job.model.batch_size == "auto" else "job",
-            },
-        },
-        "versions": {name: metadata.version(name) for name in _VERSIONED},
-        "engine": {**engine, "workers_joined": completed.workers},
-        "host": {"cpus": cpus},
-        "retries": completed.retries,
-        "faults": list(completed.faults),
-    }
-
-
-def _binding(binding: Any) -> dict[str, Any]:
-    columns = list(binding.columns)
-    return {
-        "input": binding.name,
-        "columns": columns if len(columns) <= 100 else [*columns[:100], f"… {len(columns)} in all"],
-        "row_shape": list(binding.row_shape),
-        "dtype": binding.cast.dtype,
-        "list": binding.is_list,
-        "how": binding.how,
-    }

@@ -16,14 +16,16 @@ import click
 
 from ortbatch import __version__
 from ortbatch.errors import JobError, OrtbatchError
+from ortbatch.terminal import drawn, put, reader_has_left, say, tell
 
 if TYPE_CHECKING:
-    from ortbatch.job import Gate, Job
+    from ortbatch.job import Job
     from ortbatch.report.report import Report
 
+_USAGE = 2
+_INCONCLUSIVE = 4
 _UNEXPECTED = 5
 _INTERRUPTED = 130
-_INCONCLUSIVE = 4
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,40 +33,48 @@ F = TypeVar("F", bound=Callable[..., Any])
 def main() -> None:
     """Run the command line; every error ends in its exit code, one that nobody foresaw in 5."""
     try:
-        _commands.main(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        code = _run_command(sys.argv[1:])
+    except BrokenPipeError as error:
+        # Only the help is written without care for a reader that has left.
+        code = 0 if reader_has_left() else _failed(error)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        sys.exit(_INTERRUPTED)
-    except OrtbatchError as error:
-        if _debug():
-            traceback.print_exc()
-        click.echo(_said(error), err=True)
-        sys.exit(error.exit_code)
+        say("interrupted")
+        code = _INTERRUPTED
     except Exception as error:
-        if _debug():
-            traceback.print_exc()
-        click.echo(
-            f"error: {type(error).__name__}: {error}\nThis is a defect of ortbatch, not of your job. Run again with "
-            "`ortbatch --debug …` for the traceback, and please report it.",
-            err=True,
-        )
-        sys.exit(_UNEXPECTED)
+        code = _failed(error)
+    sys.exit(code)
 
 
-def _debug() -> bool:
-    return "--debug" in sys.argv
+def _run_command(arguments: list[str]) -> int:
+    # click's own `main` makes 0 of every exit code, and 1, which says that a gate failed, of a broken pipe.
+    try:
+        with _commands.make_context("ortbatch", arguments) as context:
+            _commands.invoke(context)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        tell(error.show)
+        return _USAGE
+    return 0
 
 
-def _said(error: OrtbatchError) -> str:
+def _failed(error: Exception) -> int:
+    """Say what went wrong; return the exit code."""
+    if "--debug" in sys.argv:
+        say("".join(traceback.format_exception(error)))
     if isinstance(error, JobError):
         count = len(error.problems)
-        return f"error: the job has {count} problem{'s' if count != 1 else ''}:\n{error}"
-    return f"error: {error}"
+        say(f"error: the job has {count} problem{'s' if count != 1 else ''}:\n{error}")
+    elif isinstance(error, OrtbatchError):
+        say(f"error: {error}")
+    elif isinstance(error, MemoryError):
+        say("error: out of memory. Lower `model.batch_size` or `execution.cpus_per_worker`, or free some.")
+    else:
+        say(
+            f"error: {type(error).__name__}: {error}\nThis is a defect of ortbatch, not of your job. Run again with "
+            "`ortbatch --debug …` for the traceback, and please report it."
+        )
+    return error.exit_code if isinstance(error, OrtbatchError) else _UNEXPECTED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,13 +131,16 @@ def _run(
     from ortbatch.api import Options, run_job
     from ortbatch.progress import progress_to
 
+    if options["engine"] == "inline" and options["address"] is not None:
+        raise click.UsageError("--engine inline runs in this process; leave out --address, or run on Ray")
     loaded = _load(job, variables, overrides)
     with progress_to(sys.stderr) as show:
         outcome = run_job(loaded, Options(**options, show=show))
     if outcome.repeated:
-        click.echo("this run is finished already: nothing was done (--force runs it again)", err=True)
+        say("this run is finished already: nothing was done (--force runs it again)")
     _print(outcome.report, as_json)
-    click.echo(f"report: {_shown(outcome.report.path)}", err=as_json)
+    where = f"report: {_shown(outcome.report.path)}"
+    say(where) if as_json else put(f"{where}\n")
     _exit(outcome.report, inconclusive)
 
 
@@ -135,12 +148,11 @@ def _run(
 @_job_options
 def _check(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Check JOB against its model and its data, with one real batch; nothing is run or written."""
-    from rich.console import Console
-
     from ortbatch.api import check
     from ortbatch.preflight_text import print_prepared
 
-    print_prepared(check(_load(job, variables, overrides)), Console(highlight=False))
+    prepared = check(_load(job, variables, overrides))
+    put(drawn(lambda console: print_prepared(prepared, console)))
 
 
 @_commands.command("report")
@@ -160,18 +172,18 @@ def _report(run: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 def _gate(run: str, gates: str | None, inconclusive: str | None, as_json: bool) -> None:
     """Judge a finished RUN again, by its own or by other gates; nothing is run or written."""
-    from rich.console import Console
-
     from ortbatch.api import judge_again, read_report
+    from ortbatch.job.gates_file import load_gates
+    from ortbatch.report.encode import encode
     from ortbatch.report.summary import print_verdict
 
     report = read_report(run)
-    judged = judge_again(report, None if gates is None else _read_gates(gates))
+    judged = judge_again(report, None if gates is None else load_gates(gates))
     if as_json:
         verdict = {key: judged.data[key] for key in ("status", "exit_code", "gates")}
-        click.echo(json.dumps(verdict, indent=2, ensure_ascii=False))
+        put(f"{encode(verdict)}\n".encode())
     else:
-        print_verdict(judged.data, Console(highlight=False))
+        put(drawn(lambda console: print_verdict(judged.data, console)))
     _exit(judged, inconclusive)
 
 
@@ -187,30 +199,23 @@ def _schema(what: str) -> None:
         from ortbatch.report.schema import REPORT_SCHEMA
 
         schema = REPORT_SCHEMA
-    click.echo(json.dumps(schema, indent=2, ensure_ascii=False))
-
-
-def _read_gates(path: str) -> tuple[Gate, ...]:
-    """Gates of a job file, or of any YAML file with a key `gates`."""
-    from ortbatch.job.gates_file import load_gates
-
-    return load_gates(path)
+    put(json.dumps(schema, indent=2) + "\n")
 
 
 def _print(report: Report, as_json: bool) -> None:
     if as_json:
-        click.echo(report.encode(), nl=False)
+        put(report.encode().encode())
         return
-    from rich.console import Console
-
     from ortbatch.report.summary import print_summary
 
-    print_summary(report.data, Console(highlight=False))
+    put(drawn(lambda console: print_summary(report.data, console)))
 
 
 def _shown(path: str) -> str:
-    """A path below the working folder, without it."""
-    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+    """A path without secrets; one below the working folder, without that."""
+    from ortbatch.job.redaction import redact
+
+    return redact(str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path)
 
 
 def _exit(report: Report, inconclusive: str | None) -> None:

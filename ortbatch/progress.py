@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -61,11 +61,13 @@ def _lines(stream: TextIO) -> Callable[[Progress], None]:
         if time.monotonic() - last < _LINE_SECONDS and progress.shards < progress.total_shards:
             return
         last = time.monotonic()
-        share = progress.rows / progress.total_rows
-        print(
-            f"{share:.0%}, {progress.shards:,} of {progress.total_shards:,} shards, {text}{_notes(progress)}",
-            file=stream, flush=True,
-        )  # fmt: skip
+        share = progress.rows / progress.total_rows if progress.total_rows else 1.0
+        # Nobody may be reading any more: the run goes on.
+        with suppress(OSError):
+            print(
+                f"{share:.0%}, {progress.shards:,} of {progress.total_shards:,} shards, {text}{_notes(progress)}",
+                file=stream, flush=True,
+            )  # fmt: skip
 
     return show
 
@@ -82,10 +84,10 @@ class _Rate:
             self._started = now
         spent = now - self._started
         if not progress.rows or spent <= 0:
-            return f"{progress.workers} workers ready"
+            return f"{progress.workers:,} worker{'' if progress.workers == 1 else 's'} ready"
         rate = progress.rows / spent
         left = (progress.total_rows - progress.rows) / rate
-        return f"{rate:,.0f} rows/s, {left:,.0f} s left"
+        return f"{rate:,.0f} rows/s" + (f", {left:,.0f} s left" if left else "")
 
 
 def _notes(progress: Progress) -> str:

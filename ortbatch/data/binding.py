@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +80,7 @@ def bind_inputs(
             f"model.inputs: the model has no input {', '.join(f'`{name}`' for name in unknown)}; "
             f"it has {_list(inputs)}."
         )
-    bindings = [_bind(spec, schema, given.get(spec.name)) for spec in inputs]
+    bindings = [_bind(spec, schema, given.get(spec.name), label) for spec in inputs]
     if all(bindings):
         return tuple(binding for binding in bindings if binding)
     by_order = _in_order(inputs, schema, label) if not given else None
@@ -131,9 +132,10 @@ def _type_problem(name: str, kind: pa.DataType, cast: Cast) -> str:
     return f"column `{name}` holds {kind}, which {cast.dtype} cannot hold exactly; `cast: lossy` in its input allows it"
 
 
-def _bind(spec: TensorSpec, schema: pa.Schema, given: InputSpec | None) -> InputBinding | None:
-    """Bind one input by the job or by name; None if neither names its columns."""
-    columns = _given_columns(given) or ((spec.name,) if schema.get_all_field_indices(spec.name) else None)
+def _bind(spec: TensorSpec, schema: pa.Schema, given: InputSpec | None, label: str) -> InputBinding | None:
+    """Bind one input by the job or by name; None if neither names its columns. A label is never fed by its name."""
+    by_name = spec.name != label and schema.get_all_field_indices(spec.name)
+    columns = _given_columns(given) or ((spec.name,) if by_name else None)
     if columns is None:
         return None
     missing = [name for name in columns if not schema.get_all_field_indices(name)]
@@ -145,10 +147,8 @@ def _bind(spec: TensorSpec, schema: pa.Schema, given: InputSpec | None) -> Input
     cast = _cast_of(spec, given)
     first = schema.field(schema.get_all_field_indices(columns[0])[0]).type
     is_list = len(columns) == 1 and _is_list(first)
-    return InputBinding(
-        spec.name, columns, _row_shape(spec, columns, first if is_list else None), cast, is_list,
-        "name" if given is None else "job",
-    )  # fmt: skip
+    shape = _row_shape(spec, columns, first)
+    return InputBinding(spec.name, columns, shape, cast, is_list, "name" if given is None else "job")
 
 
 def _given_columns(given: InputSpec | None) -> tuple[str, ...] | None:
@@ -174,13 +174,24 @@ def _null_of(spec: TensorSpec, given: InputSpec) -> float | int | bool | None:
         if null not in ("nan", "inf", "-inf"):
             raise DataError(f"model.inputs.{spec.name}.null: {null!r} is not a number; input `{spec}` takes numbers.")
         null = float(null)
-    if isinstance(null, float) and np.dtype(spec.dtype).kind != "f" and not null.is_integer():
+    if null is not None and not _holds(np.dtype(spec.dtype), null):
         raise DataError(f"model.inputs.{spec.name}.null: {null} does not fit input `{spec}`.")
     return null
 
 
-def _row_shape(spec: TensorSpec, columns: Sequence[str], kind: pa.DataType | None) -> tuple[int, ...]:
-    """Shape of one row; an open dimension is filled from the number of columns or the list's length."""
+def _holds(dtype: np.dtype[Any], value: float | int | bool) -> bool:
+    """Has a type this number, up to rounding of a fraction?"""
+    if isinstance(value, float) and not math.isfinite(value):
+        return dtype.kind == "f"
+    if dtype.kind == "f":
+        return abs(value) <= float(np.finfo(dtype).max)
+    if dtype.kind == "b":
+        return value in (0, 1)
+    return value == int(value) and int(np.iinfo(dtype).min) <= value <= int(np.iinfo(dtype).max)
+
+
+def _row_shape(spec: TensorSpec, columns: Sequence[str], first: pa.DataType) -> tuple[int, ...]:
+    """Shape of one row; an open dimension is filled from the number of columns or the length of the only one's lists."""
     if not spec.shape:
         raise DataError(f"input `{spec}` of the model has no batch dimension; export it with one.")
     if spec.shape[0] is not None:
@@ -191,10 +202,16 @@ def _row_shape(spec: TensorSpec, columns: Sequence[str], kind: pa.DataType | Non
     dims = spec.shape[1:]
     open_dims = dims.count(None)
     known = math.prod(dim for dim in dims if dim is not None)
-    width = len(columns) if kind is None else kind.list_size if pa.types.is_fixed_size_list(kind) else None
+    if known == 0:
+        raise DataError(f"input `{spec}` of the model takes 0 values a row; export it with the dimensions of a row.")
+    is_list = len(columns) == 1 and _is_list(first)
+    width = len(columns) if not is_list else first.list_size if pa.types.is_fixed_size_list(first) else None
     if open_dims == 0:
-        if kind is None and width != known:
-            raise DataError(f"input `{spec}` takes {known} values a row, {width} columns were given: {_some(columns)}.")
+        if not is_list and width != known:
+            raise DataError(
+                f"input `{spec}` takes {known} values a row; got {_given(columns, first)}. Expected {known} columns, or "
+                f"one that holds lists of {known} numbers."
+            )
         return tuple(dim for dim in dims if dim is not None)
     if open_dims > 1 or width is None or width % known:
         raise DataError(
@@ -204,15 +221,20 @@ def _row_shape(spec: TensorSpec, columns: Sequence[str], kind: pa.DataType | Non
     return tuple(width // known if dim is None else dim for dim in dims)
 
 
+def _given(columns: Sequence[str], first: pa.DataType) -> str:
+    return f"column `{columns[0]}` ({first})" if len(columns) == 1 else f"{len(columns)} columns: {_some(columns)}"
+
+
 def _in_order(inputs: Sequence[TensorSpec], schema: pa.Schema, label: str) -> InputBinding | None:
     """All numeric columns but the label, in file order, if a single [N, F] float input is exactly as wide."""
     if len(inputs) != 1 or len(inputs[0].shape) != 2 or not inputs[0].dtype.startswith("float"):
         return None
     spec, cast = inputs[0], _cast_of(inputs[0], None)
-    columns = tuple(f.name for f in schema if f.name != label and family(f.type) is not None)
-    if spec.shape[1] != len(columns) or len(set(columns)) != len(columns):
+    fields = [f for f in schema if f.name != label and family(f.type) is not None]
+    columns = tuple(f.name for f in fields)
+    if not columns or spec.shape[1] != len(columns) or len(set(columns)) != len(columns):
         return None
-    return InputBinding(spec.name, columns, _row_shape(spec, columns, None), cast, False, "order")
+    return InputBinding(spec.name, columns, _row_shape(spec, columns, fields[0].type), cast, False, "order")
 
 
 def _is_list(kind: pa.DataType) -> bool:

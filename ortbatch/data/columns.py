@@ -17,6 +17,8 @@ from numpy.typing import DTypeLike, NDArray
 NULL_FEATURE = "null_feature"
 WRONG_LENGTH = "wrong_length"
 INEXACT_VALUE = "inexact_value"
+BAD_FEATURES = (NULL_FEATURE, WRONG_LENGTH, INEXACT_VALUE)
+"""Reasons in the order in which a row with several of them counts."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,6 @@ def take_scalars(column: pa.ChunkedArray, cast: Cast) -> Taken:
         return Taken(values, _marked(INEXACT_VALUE, inexact))
     null = array.is_null().to_numpy(zero_copy_only=False)
     values, inexact = _convert(_to_numpy(_without_nulls(array)), cast)
-    if inexact is not None:
-        inexact &= ~null
     return _fill_nulls(values, null, cast, _marked(INEXACT_VALUE, inexact))
 
 
@@ -180,16 +180,14 @@ def _beyond(values: NDArray[Any], target: np.dtype[Any]) -> NDArray[np.bool_]:
 
 def _rounded(values: NDArray[Any], converted: NDArray[Any]) -> NDArray[np.bool_]:
     """Where an integer did not survive its cast to a float."""
-    exact_to = 2 ** (np.finfo(converted.dtype).nmant + 1)
-    beyond = (values > exact_to) | (values < -exact_to) if values.dtype.kind == "i" else values > exact_to
+    bits = np.finfo(converted.dtype).nmant + 1
+    beyond = (values > 2**bits) | (values < -(2**bits)) if values.dtype.kind == "i" else values > 2**bits
     if not beyond.any():
         return np.asarray(beyond)
-    # Python integers: converting a float back to int64 may itself overflow.
-    places = np.flatnonzero(beyond)
-    lost = [not np.isfinite(converted[i]) or int(converted[i]) != int(values[i]) for i in places]
-    changed = np.zeros(values.shape, np.bool_)
-    changed[places] = lost
-    return changed
+    # A float holds an integer whose digits between first and last one bit are few enough. Modulo 2^64, -2^63 is 2^63.
+    magnitude = np.where(values < 0, 0 - values.astype(np.uint64), values.astype(np.uint64))
+    lowest = np.maximum(magnitude & (0 - magnitude), 1)
+    return np.asarray((magnitude // lowest >= 2**bits) | np.isinf(converted))
 
 
 def _marked(reason: str, mask: NDArray[np.bool_] | None) -> dict[str, NDArray[np.bool_]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding
-from ortbatch.data.columns import take_lists, take_scalars
+from ortbatch.data.columns import BAD_FEATURES, take_lists, take_scalars
 
 Feed = dict[str, NDArray[Any]]
 
@@ -18,13 +18,15 @@ Feed = dict[str, NDArray[Any]]
 class Features:
     """Inputs of N rows.
 
-    `bad` maps a reason to bool[N]: rows that no batch may contain. `keep` then narrows the block to the good rows.
+    `bad` maps a reason to bool[N]: rows that no batch may contain, reasons in the order of `BAD_FEATURES`, so that the
+    first reason against a row does not depend on other rows. `keep` then narrows the block to the good rows.
     """
 
     def __init__(self, bindings: Sequence[InputBinding], table: pa.Table) -> None:
         self.rows = table.num_rows
         self.bad: dict[str, NDArray[np.bool_]] = {}
         self._inputs = [(binding, self._take(binding, table)) for binding in bindings]
+        self.bad = {reason: self.bad[reason] for reason in BAD_FEATURES if reason in self.bad}
 
     def _take(self, binding: InputBinding, table: pa.Table) -> list[NDArray[Any]]:
         """One [N, width] array of a list column, or one [N] array a column."""

@@ -53,11 +53,22 @@ def read_footer(uri: str) -> Footer:
     try:
         metadata = pq.read_metadata(pa.BufferReader(_MAGIC + footer))
         schema = metadata.schema.to_arrow_schema()
-    except (pa.ArrowException, OSError) as error:
+        # Names are decoded when they are first asked for; a name that is no UTF-8 must not surface later.
+        _ = schema.names, [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _not_parquet(uri, f"its footer cannot be read: {error}") from None
-    if any(metadata.row_group(i).num_rows < 0 for i in range(metadata.num_row_groups)):
-        raise _not_parquet(uri, "a row group has a negative number of rows")
-    return Footer(size, hashlib.sha256(footer).hexdigest(), metadata, schema)
+    found = Footer(size, hashlib.sha256(footer).hexdigest(), metadata, schema)
+    _check_groups(uri, found)
+    return found
+
+
+def _check_groups(uri: str, footer: Footer) -> None:
+    """Refuse row groups that cannot be: the decoder believes them, and leaves rows out in silence."""
+    rows = footer.group_rows
+    if min(rows, default=0) < 0 or min(footer.group_bytes, default=0) < 0:
+        raise _not_parquet(uri, "a row group has a negative size")
+    if sum(rows) != footer.metadata.num_rows:
+        raise _not_parquet(uri, f"its footer claims {footer.metadata.num_rows:,} rows, its row groups {sum(rows):,}")
 
 
 def _footer_bytes(uri: str, file: pa.NativeFile) -> tuple[int, bytes]:

@@ -21,7 +21,7 @@ from ortbatch.errors import DataError
 
 NULL_LABEL = "null_label"
 UNKNOWN_LABEL = "unknown_label"
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _INT64 = np.iinfo(np.int64)
 
 
@@ -94,7 +94,7 @@ def bind_labels(field: pa.Field, classes: Sequence[str] | None, label_is: str | 
             "Parquet, or name another column in `data.label`."
         )
     names = tuple(classes) if classes is not None else _default_classes(field, outputs)
-    return Labels(column, names, label_is or _default_by(kind, column, names, given=classes is not None))
+    return Labels(column, names, label_is or _default_by(kind, names, given=classes is not None))
 
 
 def _default_classes(field: pa.Field, outputs: int | None) -> tuple[str, ...]:
@@ -114,15 +114,8 @@ def _default_classes(field: pa.Field, outputs: int | None) -> tuple[str, ...]:
     return tuple(str(index) for index in range(outputs))
 
 
-def _default_by(kind: pa.DataType, column: str, names: Sequence[str], *, given: bool) -> str:
-    if _is_text(kind):
-        return "name"
-    if pa.types.is_boolean(kind):
-        if set(names) != {"false", "true"}:
-            raise DataError(
-                f"label column `{column}` is boolean and `data.classes` are {', '.join(names)}: say `data.label_is: "
-                "index` if false is the first and true the second of them, or name the classes `false` and `true`."
-            )
+def _default_by(kind: pa.DataType, names: Sequence[str], *, given: bool) -> str:
+    if _is_text(kind) or pa.types.is_boolean(kind):
         return "name"
     return "name" if not given or all(is_integer_name(name) for name in names) else "index"
 
@@ -140,6 +133,12 @@ def check_label_names(labels: Labels, kind: pa.DataType) -> None:
     """
     if labels.by == "index" and _is_text(kind):
         raise DataError(f"label column `{labels.column}` holds strings; `data.label_is: index` needs integers.")
+    if labels.by == "name" and pa.types.is_boolean(kind) and set(labels.classes) != {"false", "true"}:
+        raise DataError(
+            f"label column `{labels.column}` is boolean and `data.classes` are {', '.join(labels.classes)}: say "
+            "`data.label_is: index` if false is the first and true the second of them, or name the classes `false` and "
+            "`true`."
+        )
     if labels.by == "name" and family(kind) in ("int", "float"):
         wrong = next((name for name in labels.classes if not is_integer_name(name)), None)
         if wrong is not None:

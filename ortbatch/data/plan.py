@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from ortbatch.data.footer import Footer, read_footer
-from ortbatch.data.storage import list_files
+from ortbatch.data.storage import is_remote, list_files
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
 
@@ -127,12 +128,19 @@ def make_plan(uris: Sequence[str], shard_rows: int | None, check_schema: Callabl
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """Each path, without options, below the deepest folder that all share."""
-    parts = [PurePosixPath(path.partition("?")[0] if "://" in path else path).parts for path in paths]
+    """Each path, without credentials and options, below the deepest folder that all share."""
+    parts = [_parts(path) for path in paths]
     shared = 0
     while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
         shared += 1
     return ["/".join(p[shared:]) for p in parts]
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    if not is_remote(path):
+        return PurePosixPath(path).parts
+    uri = urlsplit(path)
+    return (uri.scheme, uri.netloc.rpartition("@")[2], *PurePosixPath(uri.path).parts[1:])
 
 
 def _planned(uri: str, name: str, footer: Footer) -> PlannedFile:

@@ -6,14 +6,16 @@ name sees the old bytes or all of the new ones. Does not know what is in a file.
 
 from __future__ import annotations
 
+import errno
 import functools
+import glob
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -22,31 +24,49 @@ from ortbatch.errors import DataError, StorageError
 from ortbatch.job.redaction import redact
 
 _GLOB = re.compile(r"[*?\[]")
+_FILE_URI = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
+_IN_URI = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})
+_NEVER_BETTER = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR)
 
 
 def is_remote(uri: str) -> bool:
-    """Does a URI name something other than a local file?"""
-    scheme = urlsplit(uri).scheme if "://" in uri else ""
-    return scheme not in ("", "file")
+    """Does a URI name something other than a local file? Raises DataError if it is none."""
+    return "://" in uri and _split(uri).scheme not in ("", "file")
 
 
 def local_path(uri: str) -> Path:
-    """The path of a local file, given as path or `file://` URI."""
-    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
+    """The path of a local file, given as path or `file://` URI; raises DataError if that names another host."""
+    if "://" not in uri or _split(uri).scheme != "file":
+        return Path(uri)
+    if not (prefix := _FILE_URI.match(uri)):
+        raise DataError(f"{redact(uri)}: a file URI has three slashes and an absolute path: file:///folder/file")
+    return Path(unquote(uri[prefix.end() :]))
+
+
+def _split(uri: str) -> SplitResult:
+    try:
+        return urlsplit(uri)
+    except ValueError as error:
+        raise DataError(f"{redact(uri)}: not a URI: {error}") from None
 
 
 def locate(uri: str) -> tuple[fs.FileSystem, str]:
     """Filesystem and path of a URI; raises DataError if its scheme or options are unknown."""
     if not is_remote(uri):
         return _local_filesystem(), str(local_path(uri))
-    parts = urlsplit(uri)
-    root, query = f"{parts.scheme}://{parts.netloc}", f"?{parts.query}" if parts.query else ""
+    filesystem, base = _root(uri)
+    path = unquote(_split(uri).path)
+    return filesystem, path if base.startswith("/") else f"{base.rstrip('/')}/{path.lstrip('/')}"
+
+
+def _root(uri: str) -> tuple[fs.FileSystem, str]:
+    """Filesystem of a remote URI, and its path for the URI's host."""
+    parts = _split(uri)
+    query = f"?{parts.query}" if parts.query else ""
     try:
-        filesystem, base = _remote_filesystem(root + "/" + query)
+        return _remote_filesystem(f"{parts.scheme}://{parts.netloc}/{query}")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(f"{redact(uri)}: no filesystem for this URI: {redact(str(error))}") from None
-    path = unquote(parts.path)
-    return filesystem, path if base.startswith("/") else f"{base.rstrip('/')}/{path.lstrip('/')}"
 
 
 @functools.cache
@@ -125,25 +145,56 @@ def exists(uri: str) -> bool:
 def list_files(uris: Iterable[str]) -> list[str]:
     """Files that paths, folders and globs name, each once, sorted within each entry.
 
-    Inside folders and globs, names that start with `_` or `.` are not data. `**` crosses folders, `*` does not.
+    Inside folders and globs, names that start with `_` or `.` are not data. `**` crosses folders, `*` does not. A name
+    that is there as it stands is no glob. Two names of one local file are one file, also through a link.
 
     Raises:
         DataError: if an entry names nothing.
     """
-    found: dict[str, None] = {}
-    for uri in uris:
-        # Only the path has wildcards: a `?` in a remote URI starts its options.
-        path_part = urlsplit(uri).path if is_remote(uri) else uri
-        files = _matching(uri) if _GLOB.search(path_part) and not _is_file(uri) else _file_or_folder(uri)
+    found: dict[str, str] = {}
+    for entry in uris:
+        uri = entry if "://" in entry else str(Path(entry).absolute())
+        files = _files_of(uri)
         if not files:
             raise DataError(f"{redact(uri)}: no data files here (names that start with `_` or `.` are not data)")
-        found.update(dict.fromkeys(files))
-    return list(found)
+        for file in files:
+            found.setdefault(file if is_remote(file) else os.path.realpath(file), file)
+    return list(found.values())
 
 
-def _is_file(uri: str) -> bool:
-    filesystem, path = locate(uri)
-    return bool(filesystem.get_file_info(path).type == fs.FileType.File)
+def _files_of(uri: str) -> list[str]:
+    head, path, options = _around_path(uri)
+    parts = path.split("/")
+
+    def named(end: int) -> str:
+        return head + ("/".join(parts[:end]) or "/") + options
+
+    # The job's own folder may be called `run [1]`: what is there by that name is no pattern.
+    first = next((i for i, part in enumerate(parts) if _GLOB.search(part) and not exists(named(i + 1))), None)
+    if first is None:
+        return _file_or_folder(uri)
+    plain = unquote if head else str
+    pattern = [plain(part) if _GLOB.search(part) else glob.escape(plain(part)) for part in parts[first:]]
+    filesystem, folder = locate(named(first))
+    paths = _walk(filesystem, folder, recursive=len(pattern) > 1 or pattern[0] == "**", uri=uri)
+    return [_uri_of(uri, p) for p in paths if _glob_match(p[len(folder) :].strip("/").split("/"), pattern)]
+
+
+def _around_path(uri: str) -> tuple[str, str, str]:
+    """A URI cut before and after its path; a `?` in a remote URI starts its options and is no pattern."""
+    if is_remote(uri):
+        parts = _split(uri)
+        return f"{parts.scheme}://{parts.netloc}", parts.path, f"?{parts.query}" if parts.query else ""
+    prefix = _FILE_URI.match(uri)
+    return (uri[: prefix.end()], uri[prefix.end() :], "") if prefix else ("", uri, "")
+
+
+def _glob_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern or not parts:
+        return not pattern and not parts
+    if pattern[0] == "**":
+        return len(pattern) == 1 or _glob_match(parts, pattern[1:]) or _glob_match(parts[1:], pattern)
+    return fnmatchcase(parts[0], pattern[0]) and _glob_match(parts[1:], pattern[1:])
 
 
 def _file_or_folder(uri: str) -> list[str]:
@@ -155,25 +206,8 @@ def _file_or_folder(uri: str) -> list[str]:
     if info.type == fs.FileType.NotFound:
         raise DataError(f"{redact(uri)}: no such file or folder")
     if info.type == fs.FileType.File:
-        return [uri]
+        return [uri if is_remote(uri) else path]
     return [_uri_of(uri, p) for p in _walk(filesystem, path, recursive=True, uri=uri)]
-
-
-def _matching(uri: str) -> list[str]:
-    filesystem, pattern = locate(uri)
-    parts = pattern.split("/")
-    fixed = next(index for index, part in enumerate(parts) if _GLOB.search(part))
-    folder, rest = "/".join(parts[:fixed]) or "/", parts[fixed:]
-    paths = _walk(filesystem, folder, recursive=len(rest) > 1, uri=uri)
-    return [_uri_of(uri, p) for p in paths if _glob_match(p[len(folder) :].strip("/").split("/"), rest)]
-
-
-def _glob_match(parts: list[str], pattern: list[str]) -> bool:
-    if not pattern or not parts:
-        return not pattern and not parts
-    if pattern[0] == "**":
-        return _glob_match(parts, pattern[1:]) or _glob_match(parts[1:], pattern)
-    return fnmatchcase(parts[0], pattern[0]) and _glob_match(parts[1:], pattern[1:])
 
 
 def _walk(filesystem: fs.FileSystem, folder: str, *, recursive: bool, uri: str) -> list[str]:
@@ -187,15 +221,11 @@ def _walk(filesystem: fs.FileSystem, folder: str, *, recursive: bool, uri: str) 
 
 
 def _uri_of(base: str, path: str) -> str:
-    """URI of a path on the filesystem of another URI."""
+    """URI of a path on the filesystem of another URI; the path itself if that is local."""
     if not is_remote(base):
         return path
-    parts = urlsplit(base)
-    query = f"?{parts.query}" if parts.query else ""
-    if path.startswith("/"):
-        return f"{parts.scheme}://{parts.netloc}{path}{query}"
-    user, at, _ = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{user}{at}{path}{query}"
+    parts, below = _split(base), path.removeprefix(_root(base)[1]).lstrip("/").translate(_IN_URI)
+    return f"{parts.scheme}://{parts.netloc}/{below}{'?' if parts.query else ''}{parts.query}"
 
 
 def storage_error(uri: str, error: OSError) -> DataError | StorageError:
@@ -203,6 +233,7 @@ def storage_error(uri: str, error: OSError) -> DataError | StorageError:
     text = redact(str(error))
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return DataError(f"{redact(uri)}: no such file")
-    if isinstance(error, PermissionError | IsADirectoryError) or "ACCESS_DENIED" in text:
+    hopeless = isinstance(error, PermissionError) or error.errno in _NEVER_BETTER
+    if hopeless or "ACCESS_DENIED" in text or text.endswith("is a directory"):
         return DataError(f"{redact(uri)}: cannot be read: {text}")
     return StorageError(f"{redact(uri)}: cannot be read: {text}")

@@ -10,15 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ortbatch.data.storage import exists, read_bytes, write_bytes
-from ortbatch.engine.prepare import Prepared
+from ortbatch.data.storage import exists, locate, read_bytes, storage_error, write_bytes
 from ortbatch.errors import OrtbatchError, RunFolderError
 from ortbatch.job.redaction import redact
+
+if TYPE_CHECKING:
+    from ortbatch.engine.prepare import Prepared
 
 REPORT = "report.json"
 PLAN = "plan.json"
 TABLE = "metrics.csv"
+_NAMES = {"evaluation": "what is evaluated (inputs, labels, classes, positive class, threshold)"}
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,28 @@ class RunFolder:
         Raises:
             RunFolderError: if an unfinished run of another identity is there, or the folder cannot be written.
         """
-        found = self._unfinished_identity()
-        if found is not None and found != prepared.identity:
+        found = self._unfinished()
+        if found is not None and found != parts_of(prepared):
             raise RunFolderError(
                 f"{redact(self.uri)}: holds an unfinished run of something else: "
-                f"{differing(found, prepared.identity)}. Give another folder with --run-dir, or start "
-                "over with --force."
+                f"{differing(found, parts_of(prepared))}. Give another folder with --run-dir, or start over with "
+                "--force."
             )
         self.claim(prepared)
 
+    def restart(self, prepared: Prepared) -> None:
+        """Write the plan, whatever is there; results of an earlier run go first: a report says that this one is done.
+
+        Raises:
+            RunFolderError: if the folder cannot be written.
+        """
+        for name in (REPORT, TABLE):
+            _remove(self.file(name))
+        self.claim(prepared)
+
     def claim(self, prepared: Prepared) -> None:
-        """Write the plan, whatever is there."""
-        text = json.dumps({"identity": prepared.identity, "plan": json.loads(prepared.plan.to_json())})
+        """Write the plan; raises RunFolderError if the folder cannot be written."""
+        text = json.dumps({"identity": parts_of(prepared), "plan": json.loads(prepared.plan.to_json())})
         try:
             write_bytes(self.file(PLAN), text.encode())
         except OrtbatchError as error:
@@ -79,14 +93,28 @@ class RunFolder:
         write_bytes(self.file(TABLE), table.encode())
         write_bytes(self.file(REPORT), report.encode())
 
-    def _unfinished_identity(self) -> dict[str, str] | None:
+    def _unfinished(self) -> dict[str, str] | None:
         if not exists(self.file(PLAN)):
             return None
         try:
-            identity = json.loads(read_bytes(self.file(PLAN)))["identity"]
+            return dict(json.loads(read_bytes(self.file(PLAN)))["identity"])
         except (ValueError, KeyError, TypeError):
             return {}
-        return dict(identity)
+
+
+def _remove(uri: str) -> None:
+    """Delete a file if it is there."""
+    filesystem, path = locate(uri)
+    try:
+        if exists(uri):
+            filesystem.delete_file(path)
+    except OSError as error:
+        raise storage_error(uri, error) from None
+
+
+def parts_of(prepared: Prepared) -> dict[str, str]:
+    """The identity of a run, with the hashes of model and data that its evaluation digest covers."""
+    return {"model": prepared.model.sha256, "data": prepared.plan.digest(), **prepared.identity}
 
 
 def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -96,7 +124,10 @@ def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     'batch_size is 64 there, 128 here'
     """
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return "; ".join(f"{n} is {_short(old.get(n))} there, {_short(new.get(n))} here" for n in names)
+    if "model" in names or "data" in names:
+        # The digest of all that counts depend on: it differs because they do.
+        names = [name for name in names if name != "evaluation"]
+    return "; ".join(f"{_NAMES.get(n, n)} is {_short(old.get(n))} there, {_short(new.get(n))} here" for n in names)
 
 
 def _short(value: str | None) -> str:

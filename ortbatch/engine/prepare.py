@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding, TensorSpec, bind_inputs, check_columns
 from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH
 from ortbatch.data.features import Features, new_buffers
 from ortbatch.data.labels import Labels, bind_labels, check_label_names, fractional, label_family
-from ortbatch.data.plan import Plan, make_plan
-from ortbatch.data.reader import read_shard
+from ortbatch.data.plan import Plan, Shard, make_plan
+from ortbatch.data.reader import Block, read_shard
 from ortbatch.data.storage import is_remote, local_path, read_bytes
 from ortbatch.engine.evaluate import DecodedRows, Evaluation, decode
 from ortbatch.errors import DataError, JobError, ModelError, Problem
@@ -38,6 +39,8 @@ from ortbatch.model.session import OnnxModel
 from ortbatch.model.tuning import batch_size_for
 
 PREFLIGHT_ROWS = 256
+_PLACES = 16
+_TEXT_SHOWN = 40
 THREADS = 1
 
 
@@ -143,9 +146,16 @@ def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
 
 
 def with_local_path(content: bytes, uri: str, use: Callable[[Path], OnnxModel]) -> OnnxModel:
-    """Load a model by path: where it lies if that is local, else from a copy that is gone afterwards."""
+    """Load a model by path: where it lies if that is local, else from a copy that is gone afterwards.
+
+    Raises:
+        ModelError: if it cannot be loaded, or the file no longer has this content: its hash would name another model.
+    """
     if not is_remote(uri):
-        return use(local_path(uri))
+        model = use(local_path(uri))
+        if read_bytes(uri) != content:
+            raise ModelError(f"{redact(uri)}: changed after the run began; run again when nobody writes it.")
+        return model
     with tempfile.TemporaryDirectory(prefix="ortbatch-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
@@ -164,6 +174,7 @@ class _Contract:
     def __call__(self, where: str, schema: pa.Schema) -> None:
         label = self._job.data.label
         if self.schema is None:
+            check_columns((), schema, label, redact(where))
             self.inputs = bind_inputs(self._specs, schema, self._job.model.inputs or {}, label)
         check_columns(self.inputs, schema, label, redact(where))
         if self.schema is None:
@@ -209,17 +220,36 @@ def _fit(
 
 
 def _first_rows(plan: Plan, inputs: tuple[InputBinding, ...], label: str) -> pa.Table:
+    """The first rows; where none of them can be used, some further on: a run counts bad rows wherever they are."""
     columns = list(dict.fromkeys([*(name for binding in inputs for name in binding.columns), label]))
-    blocks = (block for shard in plan.shards for block in read_shard(plan.files, shard, columns))
     tables: list[pa.Table] = []
-    for block in blocks:
+    for block in _blocks(plan, plan.shards, columns):
         # Files may differ in integer width and the like: the first of a kind are enough.
         if tables and block.table.schema != tables[0].schema:
             break
         tables.append(block.table.slice(0, PREFLIGHT_ROWS - sum(table.num_rows for table in tables)))
         if sum(table.num_rows for table in tables) >= PREFLIGHT_ROWS:
             break
-    return pa.concat_tables(tables)
+    first = pa.concat_tables(tables)
+    if _usable(inputs, label, first).any():
+        return first
+    for block in _blocks(plan, plan.shards[:: -(-len(plan.shards) // _PLACES)], columns):
+        usable = np.flatnonzero(_usable(inputs, label, block.table))
+        if usable.size:
+            return block.table.slice(int(usable[0]), PREFLIGHT_ROWS)
+    return first
+
+
+def _blocks(plan: Plan, shards: Sequence[Shard], columns: list[str]) -> Iterator[Block]:
+    return (block for shard in shards for block in read_shard(plan.files, shard, columns))
+
+
+def _usable(inputs: tuple[InputBinding, ...], label: str, table: pa.Table) -> NDArray[np.bool_]:
+    """Which rows have features that can be used, and a label."""
+    good = ~np.asarray(table.column(label).is_null(nan_is_null=True))
+    for mask in Features(inputs, table).bad.values():
+        good = good & ~mask
+    return good
 
 
 def _run_features(model: OnnxModel, output: Output, inputs: tuple[InputBinding, ...], table: pa.Table) -> NDArray[Any]:
@@ -228,14 +258,15 @@ def _run_features(model: OnnxModel, output: Output, inputs: tuple[InputBinding, 
     good = np.ones(features.rows, np.bool_)
     for mask in features.bad.values():
         good &= ~mask
-    if (inexact := features.bad.get(INEXACT_VALUE)) is not None:
+    inexact = features.bad.get(INEXACT_VALUE)
+    if inexact is not None and not all(binding.cast.lossy for binding in inputs):
         raise DataError(
             f"row {int(np.flatnonzero(inexact)[0])} of the data holds a number that the model's input type cannot hold "
             f"exactly. Columns: {_some_columns(inputs)}. `cast: lossy` in `model.inputs` allows rounding."
         )
     if not good.any():
         reasons = ", ".join(sorted(features.bad))
-        hint = "; ragged lists are not available yet" if WRONG_LENGTH in features.bad else ""
+        hint = _wrong_length(inputs, table) if WRONG_LENGTH in features.bad else ""
         raise DataError(f"none of the first {features.rows} rows has usable features ({reasons}){hint}.")
     features.keep(np.flatnonzero(good))
     raw = model.run(output.name, features.batch(0, features.rows, new_buffers(inputs, features.rows)))
@@ -245,6 +276,18 @@ def _run_features(model: OnnxModel, output: Output, inputs: tuple[InputBinding, 
             "dimension must be the batch."
         )
     return raw
+
+
+def _wrong_length(inputs: tuple[InputBinding, ...], table: pa.Table) -> str:
+    for binding in (binding for binding in inputs if binding.is_list):
+        found = pc.list_value_length(table.column(binding.columns[0])).drop_null().unique().to_pylist()
+        if wrong := sorted(set(found) - {binding.width}):
+            shown = ", ".join(map(str, wrong[:5]))
+            return (
+                f": column `{binding.columns[0]}` holds lists of {shown}; input `{binding.name}` needs {binding.width}; "
+                "ragged lists are not available yet"
+            )
+    return ""
 
 
 def _some_columns(inputs: tuple[InputBinding, ...]) -> str:
@@ -285,9 +328,17 @@ def _check_rows(evaluation: Evaluation, decoded: DecodedRows, table: pa.Table) -
     if len(decoded.labels):
         return
     labels: Labels = evaluation.labels
-    seen = ", ".join(str(value) for value in table.column(labels.column).unique().to_pylist()[:5])
+    seen = _some_values(table.column(labels.column))
     reasons = ", ".join(f"{reason}: {rows}" for reason, rows in sorted(decoded.rejected.items()))
     raise DataError(
         f"none of the first {table.num_rows} rows can be evaluated ({reasons}). Label column `{labels.column}` "
         f"holds {seen}; classes, by {labels.by}: {', '.join(labels.classes[:10])}."
     )
+
+
+def _some_values(column: pa.ChunkedArray) -> str:
+    """A few values of a column, for a message."""
+    try:
+        return ", ".join(str(value)[:_TEXT_SHOWN] for value in column.unique()[:5].to_pylist())
+    except UnicodeDecodeError:
+        return "text that is not UTF-8"

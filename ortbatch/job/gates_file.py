@@ -1,15 +1,20 @@
-"""Gates from a file: a job file, or any YAML file with a key `gates`."""
+"""Gates without their job: from a file with a key `gates`, or as a report keeps them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ortbatch.errors import JobError, Problem
 from ortbatch.job.build import build
 from ortbatch.job.document import read_document
 from ortbatch.job.gates import Gate
 from ortbatch.job.job import Job
+
+# Gates are checked as part of a job: this one asks for nothing else.
+_REST = {"name": "gates", "model": "model.onnx", "data": {"path": "data", "label": "label"}}
 
 
 def load_gates(path: str | Path) -> tuple[Gate, ...]:
@@ -21,7 +26,23 @@ def load_gates(path: str | Path) -> tuple[Gate, ...]:
     tree = read_document(Path(path))
     if "gates" not in tree.value and not tree.complaints:
         raise JobError([Problem(str(path), "gates", "missing; expected a list of gates")])
-    # Gates are checked as part of a job: this one asks for nothing else.
-    rest = {"name": "gates", "model": "model.onnx", "data": {"path": "data", "label": "label"}}
-    tree = replace(tree, value={**rest, "gates": tree.value.get("gates", [])})
+    tree = replace(tree, value={**_REST, "gates": tree.value.get("gates", [])})
     return build(Job, tree, Path(path).parent.absolute(), {}).gates
+
+
+def stored_gates(keys: Sequence[object]) -> tuple[Gate, ...]:
+    """Gates of the texts and mappings that a report keeps under `job.gates`.
+
+    Raises:
+        JobError: if this version does not know one of them.
+    """
+    return Job.from_mapping({**_REST, "gates": _without_fields(keys)}).gates
+
+
+def _without_fields(value: Any) -> Any:
+    """The same with braces doubled: the variables of a stored job are filled, what is in braces is text."""
+    if isinstance(value, str):
+        return value.replace("{", "{{").replace("}", "}}")
+    if isinstance(value, dict):
+        return {key: _without_fields(item) for key, item in value.items()}
+    return [_without_fields(item) for item in value] if isinstance(value, list) else value

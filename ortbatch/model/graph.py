@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import onnx
@@ -42,7 +42,7 @@ def read_graph(content: bytes, where: str) -> Graph:
         raise ModelError(f"{redact(where)}: not an ONNX file ({len(content):,} bytes): {error}") from None
     if not model.graph.output or not model.opset_import:
         raise ModelError(f"{redact(where)}: not an ONNX model: {len(content):,} bytes without outputs or operator set")
-    if any(tensor.data_location == _EXTERNAL for tensor in _tensors(model.graph)):
+    if any(tensor.data_location == _EXTERNAL for tensor in _tensors(model)):
         raise ModelError(
             f"{redact(where)}: its weights lie in other files (external data), which is not available yet; save the "
             "model as one file."
@@ -53,16 +53,31 @@ def read_graph(content: bytes, where: str) -> Graph:
     return Graph(producer, opset, {out.name: _final_op(makers, out.name) for out in model.graph.output})
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of a graph: its initialisers, and those of nodes and of their subgraphs."""
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a model: initialisers, and those of nodes, of their subgraphs and of functions."""
+    yield from _of_graph(model.graph)
+    for function in model.functions:
+        yield from _of_nodes(function.node)
+
+
+def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
-                yield from _tensors(inner)
+    yield from _of_sparse(graph.sparse_initializer)
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        # A field that is not set reads as an empty message: nothing external in it.
+        yield from (attribute.t, *attribute.tensors)
+        yield from _of_sparse([attribute.sparse_tensor, *attribute.sparse_tensors])
+        for graph in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+            yield from _of_graph(graph)
+
+
+def _of_sparse(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for tensor in tensors:
+        yield from (tensor.values, tensor.indices)
 
 
 def _final_op(makers: dict[str, onnx.NodeProto], name: str) -> str:
@@ -72,5 +87,5 @@ def _final_op(makers: dict[str, onnx.NodeProto], name: str) -> str:
         node = makers[name]
         if node.op_type not in _PASS_THROUGH:
             return str(node.op_type)
-        name = node.input[0]
+        name = next(iter(node.input), "")
     return ""

@@ -26,6 +26,7 @@ SCORE_OUT_OF_RANGE = "score_out_of_range"
 UNKNOWN_PREDICTION = "unknown_prediction"
 _SUM_TOLERANCE = 1e-3
 _RANGE_TOLERANCE = 1e-5
+_NEAR_UNDERFLOW = 1e-290
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _only(outputs: Sequence[TensorSpec]) -> TensorSpec:
 
 
 def _kind_by_graph(spec: TensorSpec, op: str, columns: int | None) -> str | None:
-    if not spec.dtype.startswith("float"):
+    if op == "ArgMax" or not spec.dtype.startswith("float"):
         return "label"
     if op == "Sigmoid" and columns is not None and columns > 1:
         raise ModelError(
@@ -184,19 +185,13 @@ def score(decision: Decision, raw: NDArray[Any]) -> Scored:
     wide = values.astype(np.float64)
     bad = _not_finite(wide)
     if decision.output.kind == "probabilities":
-        bad |= _out_of_range(wide, bad)
+        bad = _no_probabilities(wide, bad)
     for mask in bad.values():
         wide[mask] = 0.5
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         if decision.positive is not None:
-            scored = _binary(decision, decision.positive, wide, bad)
-        else:
-            scored = _multiclass(decision, wide, bad)
-    undefined: NDArray[np.bool_] = np.asarray(np.isnan(scored.log_odds).any(axis=1))
-    if undefined.any():
-        # Probabilities that are all 0 have no odds.
-        bad[NAN_SCORE] = bad[NAN_SCORE] | undefined if NAN_SCORE in bad else undefined
-    return scored
+            return _binary(decision, decision.positive, wide, bad)
+        return _multiclass(decision, wide, bad)
 
 
 def _labels(decision: Decision, values: NDArray[Any]) -> Scored:
@@ -244,7 +239,13 @@ def _multiclass(decision: Decision, wide: NDArray[np.float64], bad: dict[str, ND
     rest, rows = total - weights, np.arange(len(wide))
     weights[rows, predicted] = 0
     rest[rows, predicted] = weights.sum(axis=1)
-    return Scored(predicted, probabilities, shifted - np.log(rest), bad)
+    log_rest = np.log(rest)
+    far = np.flatnonzero(rest[rows, predicted] < _NEAR_UNDERFLOW)
+    if far.size:
+        others = shifted[far]
+        others[np.arange(far.size), predicted[far]] = -np.inf
+        log_rest[far, predicted[far]] = np.logaddexp.reduce(others, axis=1)
+    return Scored(predicted, probabilities, shifted - log_rest, bad)
 
 
 def _not_finite(wide: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
@@ -255,13 +256,16 @@ def _not_finite(wide: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
     return {reason: mask for reason, mask in ((NAN_SCORE, nan), (INFINITE_SCORE, infinite)) if mask.any()}
 
 
-def _out_of_range(wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
-    """Clip float noise around [0, 1] in place; what lies further out is no probability."""
+def _no_probabilities(wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    """Add rows outside [0, 1], and rows that are 0 for every class and have no odds; clips float noise in place."""
     outside = np.asarray(((wide < -_RANGE_TOLERANCE) | (wide > 1 + _RANGE_TOLERANCE)).any(axis=1))
-    for mask in bad.values():
-        outside = outside & ~mask
     np.clip(wide, 0.0, 1.0, out=wide)
-    return {SCORE_OUT_OF_RANGE: outside} if outside.any() else {}
+    zero = ~wide.any(axis=1) & ~outside if wide.shape[1] > 1 else np.zeros_like(outside)
+    for mask in bad.values():
+        outside, zero = outside & ~mask, zero & ~mask
+    if zero.any():
+        bad = {**bad, NAN_SCORE: bad[NAN_SCORE] | zero if NAN_SCORE in bad else zero}
+    return {**bad, SCORE_OUT_OF_RANGE: outside} if outside.any() else bad
 
 
 def _list(specs: Sequence[TensorSpec]) -> str:

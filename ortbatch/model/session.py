@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ortbatch.data.binding import TensorSpec
 from ortbatch.data.features import Feed
-from ortbatch.errors import ModelError
+from ortbatch.errors import ModelError, StorageError
 from ortbatch.job.redaction import redact
 
 _DTYPES = {
@@ -46,8 +47,9 @@ class OnnxModel:
         _require_providers(providers)
         options = _options(threads, providers)
         try:
+            # Its own fallback would print to stdout and take the CPU instead.
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=list(providers), read_config_from_model=0
+                str(path), options, providers=list(providers), read_config_from_model=0, enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             raise ModelError(f"{redact(where)}: ONNX Runtime cannot load the model: {_message(error)}") from None
@@ -111,17 +113,36 @@ def local_copy(content: bytes | memoryview, sha256: str, folder: Path) -> Path:
 
     Raises:
         ModelError: if the content does not have that hash.
+        StorageError: if the folder cannot be written, or others may write into it.
     """
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ModelError(f"the model's {len(content):,} bytes do not have sha256 {sha256}; it was changed on the way")
     target = folder / f"{sha256}.onnx"
-    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
-        return target
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(target)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_private(folder)
+        if not target.is_file() or hashlib.sha256(target.read_bytes()).hexdigest() != sha256:
+            _write(content, target)
+    except OSError as error:
+        raise StorageError(f"{target}: the copy of the model cannot be written: {error}") from None
     return target
+
+
+def _require_private(folder: Path) -> None:
+    """A model is code: nobody else may change it between check and load."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise StorageError(f"{folder}: belongs to or may be written by another user; remove it, or set TMPDIR")
+
+
+def _write(content: bytes | memoryview, target: Path) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ortbatch.job import Job
+from ortbatch.job import Gate, Job
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.estimate import Estimate
@@ -86,12 +86,12 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
             "provenance": {"identity": dict(facts.identity), **facts.provenance},
         }
     )
-    return judged(job, report)
+    return judged(job.gates, report)
 
 
-def judged(job: Job, report: Mapping[str, Any]) -> dict[str, Any]:
-    """The same report with the verdicts of a job's gates."""
-    verdicts = judge(job.gates, report)
+def judged(gates: Sequence[Gate], report: Mapping[str, Any]) -> dict[str, Any]:
+    """The same report with the verdicts of some gates."""
+    verdicts = judge(gates, report)
     status = status_of(report, verdicts)
     return {**report, "status": status, "exit_code": EXIT_CODES[status], "gates": plain(verdicts)}
 

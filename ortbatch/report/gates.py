@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ortbatch.job import Gate, MetricRef
+from ortbatch.report.encode import is_estimate
+from ortbatch.report.quality import POSITIVE, positive_row, rows_behind
 
 _OPERATORS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "==": operator.eq}
 _VOLATILE = ("latency.", "throughput.")
@@ -39,66 +41,77 @@ def judge(gates: Sequence[Gate], report: Mapping[str, Any]) -> list[dict[str, An
 
 
 def _verdict(gate: Gate, found: Found | str) -> dict[str, Any]:
-    verdict: dict[str, Any] = {"gate": str(gate), "metric": str(gate.metric), "op": gate.op, "limit": gate.limit}
-    volatile = gate.metric.name.startswith(_VOLATILE)
+    verdict: dict[str, Any] = {
+        "gate": str(gate),
+        "metric": str(gate.metric),
+        "op": gate.op,
+        "limit": gate.limit,
+        "value": None,
+        "ci": None,
+        "rows": 0,
+        "outcome": FAILED,
+        "why": found,
+        "volatile": gate.metric.name.startswith(_VOLATILE),
+    }
     if isinstance(found, str):
-        return verdict | _result(None, None, 0, FAILED, found, volatile)
+        return verdict
     value, ci, reason = (found.estimate.get(key) for key in ("value", "ci", "reason"))
+    verdict |= {"value": value, "ci": ci, "rows": found.rows, "why": reason}
     if value is None:
-        return verdict | _result(None, None, found.rows, FAILED, str(reason), volatile)
+        return verdict
     if reason is not None and reason.startswith("insufficient"):
-        return verdict | _result(value, None, found.rows, INCONCLUSIVE, reason, volatile)
-    passed = _OPERATORS[gate.op](value, gate.limit)
-    why = f"{value:.6g} is {'' if passed else 'not '}{gate.op} {gate.limit:g}"
-    return verdict | _result(value, ci, found.rows, PASSED if passed else FAILED, why, volatile)
+        return verdict | {"outcome": INCONCLUSIVE}
+    passed = bool(_OPERATORS[gate.op](value, gate.limit))
+    why = f"{_told(value, gate, passed)} is {'' if passed else 'not '}{gate.op} {gate.limit:.12g}"
+    return verdict | {"outcome": PASSED if passed else FAILED, "why": why}
 
 
-def _result(
-    value: float | None, ci: list[float] | None, rows: int, outcome: str, why: str, volatile: bool
-) -> dict[str, Any]:  # fmt: skip
-    return {"value": value, "ci": ci, "rows": rows, "outcome": outcome, "why": why, "volatile": volatile}
+def _told(value: float, gate: Gate, passed: bool) -> str:
+    """The value in six digits, or in all of them where six would tell the other outcome."""
+    short = f"{value:.6g}"
+    return short if _OPERATORS[gate.op](float(short), gate.limit) == passed else repr(value)
 
 
 def look_up(ref: MetricRef, report: Mapping[str, Any]) -> Found | str:
     """Find a metric in a decoded report; a sentence if it is not there."""
-    head, _, rest = ref.name.partition(".")
-    if head == "coverage":
-        return Found(report["coverage"]["fraction"], report["coverage"]["rows"]["planned"])
-    if head == "latency":
-        return _latency(report, rest)
-    if head == "throughput":
-        return Found(report["throughput"]["rows_per_s"], report["quality"]["rows"])
-    quality = report["quality"]
-    if ref.class_name is None:
-        estimate = quality.get(ref.name)
-        if estimate is None:
-            return f"the report has no metric `{ref}`" + _class_hint(ref, quality)
-        return Found(estimate, _support(ref.name, quality, quality.get("positive")))
+    quality, planned = report["quality"], report["coverage"]["rows"]["planned"]
+    if ref.name == "coverage":
+        return Found(report["coverage"]["fraction"], planned)
+    if ref.name == "throughput.rows_per_s":
+        return Found(report["throughput"]["rows_per_s"], planned)
+    if ref.name.startswith("latency."):
+        return _latency(ref, report["latency"])
+    if ref.class_name is not None:
+        return _of_class(ref, quality)
+    if not is_estimate(quality.get(ref.name)):
+        return _missing(ref) + _class_hint(ref, quality)
+    row = positive_row(quality) if ref.name in POSITIVE else None
+    return Found(quality[ref.name], rows_behind(ref.name, row, quality["rows"]))
+
+
+def _of_class(ref: MetricRef, quality: Mapping[str, Any]) -> Found | str:
     row = next((row for row in quality["per_class"] if row["class"] == ref.class_name), None)
-    if row is None or ref.name not in row:
-        return f"the report has no metric `{ref}`; its classes are {', '.join(quality['classes'][:20])}"
-    return Found(row[ref.name], _support(ref.name, quality, ref.class_name))
+    if row is None:
+        return f"{_missing(ref)}; its classes are {', '.join(quality['classes'][:20])}"
+    if not is_estimate(row.get(ref.name)):
+        return f"{_missing(ref)}: `{ref.name}` is no metric of one class"
+    return Found(row[ref.name], rows_behind(ref.name, row, quality["rows"]))
 
 
-def _support(name: str, quality: Mapping[str, Any], class_name: str | None) -> int:
-    """Rows that a metric rests on: for recall those of its class, else all."""
-    if name == "recall" and class_name is not None:
-        return int(next(row["support"] for row in quality["per_class"] if row["class"] == class_name))
-    return int(quality["rows"])
+def _latency(ref: MetricRef, latency: Mapping[str, Any]) -> Found | str:
+    kind, _, statistic = ref.name.removeprefix("latency.").partition(".")
+    section = latency.get(kind, {})
+    return Found(section[statistic], section["count"]) if is_estimate(section.get(statistic)) else _missing(ref)
+
+
+def _missing(ref: MetricRef) -> str:
+    return f"the report has no metric `{ref}`"
 
 
 def _class_hint(ref: MetricRef, quality: Mapping[str, Any]) -> str:
-    if quality["per_class"] and ref.name in quality["per_class"][0]:
+    if quality["per_class"] and is_estimate(quality["per_class"][0].get(ref.name)):
         return f": say of which class, `{ref.name}[{quality['classes'][0]}]`"
     return ""
-
-
-def _latency(report: Mapping[str, Any], rest: str) -> Found | str:
-    kind, _, statistic = rest.partition(".")
-    section = report["latency"].get(kind)
-    if section is None or statistic not in section:
-        return f"the report has no metric `latency.{rest}`"
-    return Found(section[statistic], section["count"])
 
 
 def status_of(report: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]]) -> str:

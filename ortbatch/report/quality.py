@@ -7,8 +7,9 @@ the same metrics come from diagonal and margins. A value that the data do not de
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,10 @@ from ortbatch.metrics.tally import Tally
 
 _CELLS_UP_TO = 256
 NO_ROWS = "no row was evaluated"
+POSITIVE = ("precision", "recall", "f1", "specificity")
+"""Metrics that a binary report repeats without class: those of its positive class."""
+
+_LABELS_ONLY = "the model puts out labels only"
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ def quality_section(tally: Tally, positive: int | None) -> dict[str, Any]:
     """
     confusion = tally.confusion
     per_class = [
-        _class_row(confusion, tally.scores, index, curve=_curve_of(tally.scores, index, positive))
-        for index in range(len(confusion.classes))
+        _class_row(name, counts) | _class_curves(tally, index, positive)
+        for index, (name, counts) in enumerate(zip(confusion.classes, class_counts(confusion), strict=True))
     ]
     section: dict[str, Any] = {
         "task": "multiclass" if positive is None else "binary",
@@ -54,35 +59,60 @@ def quality_section(tally: Tally, positive: int | None) -> dict[str, Any]:
     }
     if positive is not None:
         section["positive"] = confusion.classes[positive]
-        section |= {name: per_class[positive][name] for name in ("precision", "recall", "f1", "specificity")}
+        section |= {name: per_class[positive][name] for name in POSITIVE}
     section |= _overall(confusion)
-    section |= {"log_loss": _mean(tally.log_loss.result()), "brier": _mean(tally.brier.result())}
+    section |= {name: _mean(getattr(tally, name).result(), tally) for name in ("log_loss", "brier")}
     section |= _curves(tally, positive)
     section["per_class"] = per_class
     return section
 
 
-def class_counts(confusion: ConfusionMatrix, index: int) -> ClassCounts:
-    """tp, fp, fn, tn of one class."""
+def class_counts(confusion: ConfusionMatrix) -> list[ClassCounts]:
+    """tp, fp, fn, tn of every class; one pass over the matrix."""
     counts = confusion.counts
-    tp, row, column = int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum())
-    return ClassCounts(tp, column - tp, row - tp, confusion.rows - row - column + tp)
+    margins = zip(np.diagonal(counts).tolist(), counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist(), strict=True)
+    rows = confusion.rows
+    return [ClassCounts(tp, column - tp, row - tp, rows - row - column + tp) for tp, row, column in margins]
 
 
-def _class_row(confusion: ConfusionMatrix, scores: ScoreHistogram, index: int, *, curve: int | None) -> dict[str, Any]:
-    name, counts = confusion.classes[index], class_counts(confusion, index)
-    missing = _no_scores(scores, confusion)
-    auc: Bounded | str = missing if curve is None else scores.roc_auc(curve)
-    precision: Bounded | str = missing if curve is None else scores.average_precision(curve)
-    row: dict[str, Any] = {
+def rows_behind(metric: str, class_row: Mapping[str, Any] | None, rows: int) -> int:
+    """The rows that a metric is a share of.
+
+    Args:
+        metric: its name without class.
+        class_row: the class's entry of `per_class`; None for a metric of all classes.
+        rows: all evaluated rows.
+    """
+    if class_row is None:
+        return rows
+    support, predicted = class_row["support"], class_row["predicted"]
+    return int({"precision": predicted, "recall": support, "specificity": rows - support}.get(metric, rows))
+
+
+def positive_row(quality: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The entry of the positive class in a decoded section; None for multiclass."""
+    return next((row for row in quality["per_class"] if row["class"] == quality.get("positive")), None)
+
+
+def _class_row(name: str, counts: ClassCounts) -> dict[str, Any]:
+    return {
         "class": name,
         "support": counts.tp + counts.fn,
+        "predicted": counts.tp + counts.fp,
         "precision": _share(counts.tp, counts.tp + counts.fp, f"class `{name}` is never predicted"),
         "recall": _share(counts.tp, counts.tp + counts.fn, f"no row of class `{name}`"),
         "f1": _f1(counts, name),
         "specificity": _share(counts.tn, counts.tn + counts.fp, f"no row of a class other than `{name}`"),
     }
-    return row | {"roc_auc": bounded(auc), "average_precision": bounded(precision)}
+
+
+def _class_curves(tally: Tally, index: int, positive: int | None) -> dict[str, Any]:
+    curve = _curve_of(tally.scores, index, positive)
+    if curve is None:
+        missing = Estimate.undefined(_no_scores(tally))
+        return {"roc_auc": missing, "average_precision": missing}
+    scores = tally.scores
+    return {"roc_auc": bounded(scores.roc_auc(curve)), "average_precision": bounded(scores.average_precision(curve))}
 
 
 def _curve_of(scores: ScoreHistogram, index: int, positive: int | None) -> int | None:
@@ -92,12 +122,12 @@ def _curve_of(scores: ScoreHistogram, index: int, positive: int | None) -> int |
     return 0 if positive is not None else index
 
 
-def _no_scores(scores: ScoreHistogram, confusion: ConfusionMatrix) -> str:
-    if scores.curves:
+def _no_scores(tally: Tally) -> str:
+    if tally.scores.curves:
         return "curves are kept for the positive class"
-    if len(confusion.classes) > 2:
+    if len(tally.confusion.classes) > 2:
         return "one-vs-rest curves are kept for models with scores and up to 20 classes"
-    return "the model puts out labels only"
+    return _LABELS_ONLY
 
 
 def _share(successes: int, trials: int, reason: str) -> Estimate:
@@ -113,8 +143,10 @@ def _f1(counts: ClassCounts, name: str) -> Estimate:
     return Estimate(value, (min(low, value), max(high, value)))
 
 
-def _mean(value: float | None) -> Estimate:
-    return Estimate.undefined("no row with probabilities") if value is None else Estimate(value)
+def _mean(value: float | None, tally: Tally) -> Estimate:
+    if value is not None:
+        return Estimate(value)
+    return Estimate.undefined(_LABELS_ONLY if tally.confusion.rows else NO_ROWS)
 
 
 def bounded(value: Bounded | str) -> Estimate | dict[str, Any]:
@@ -127,22 +159,23 @@ def bounded(value: Bounded | str) -> Estimate | dict[str, Any]:
 def _curves(tally: Tally, positive: int | None) -> dict[str, Any]:
     scores = tally.scores
     if not scores.curves:
-        missing = Estimate.undefined(_no_scores(scores, tally.confusion))
+        missing = Estimate.undefined(_no_scores(tally))
         return {"roc_auc": missing, "average_precision": missing}
     if positive is not None:
         return {"roc_auc": bounded(scores.roc_auc(0)), "average_precision": bounded(scores.average_precision(0))}
     curves = range(len(scores.curves))
     return {
-        "roc_auc": _macro([scores.roc_auc(curve) for curve in curves]),
-        "average_precision": _macro([scores.average_precision(curve) for curve in curves]),
+        "roc_auc": _macro([scores.roc_auc(curve) for curve in curves], scores.curves),
+        "average_precision": _macro([scores.average_precision(curve) for curve in curves], scores.curves),
     }
 
 
-def _macro(curves: list[Bounded | str]) -> Estimate | dict[str, Any]:
+def _macro(curves: list[Bounded | str], names: Sequence[str]) -> Estimate | dict[str, Any]:
     """Mean of one-vs-rest curves, and of their bounds."""
     mean = macro(curves)
     if mean.value is None:
-        return mean
+        missing = next(index for index, curve in enumerate(curves) if isinstance(curve, str))
+        return Estimate.undefined(f"class `{names[missing]}`: {mean.reason}")
     known = [curve for curve in curves if isinstance(curve, Bounded)]
     low, high = (float(np.mean([getattr(curve, end) for curve in known])) for end in ("low", "high"))
     return {"value": mean.value, "ci": None, "bound": [low, high]}
@@ -150,40 +183,36 @@ def _macro(curves: list[Bounded | str]) -> Estimate | dict[str, Any]:
 
 def _overall(confusion: ConfusionMatrix) -> dict[str, Estimate]:
     """Metrics of the whole matrix."""
-    rows, correct = confusion.rows, int(np.trace(confusion.counts))
-    values = _NOTHING if not rows else _by_cells(confusion) if len(confusion.classes) <= _CELLS_UP_TO else _by_margins(
-        confusion
-    )  # fmt: skip
-    estimates = {name: _defined(name, value) for name, value in values.items()}
-    largest = int(confusion.counts.sum(axis=1).max())
+    rows = confusion.rows
+    if not rows:
+        return dict.fromkeys(["accuracy", *_WHOLE, "majority_class_accuracy"], Estimate.undefined(NO_ROWS))
+    values = _by_cells(confusion) if len(confusion.classes) <= _CELLS_UP_TO else _by_margins(confusion)
     return {
-        "accuracy": _share(correct, rows, NO_ROWS),
-        **estimates,
-        "majority_class_accuracy": Estimate(largest / rows) if rows else Estimate.undefined(NO_ROWS),
+        "accuracy": _share(int(np.trace(confusion.counts)), rows, NO_ROWS),
+        **{name: _defined(name, values[name]) for name in _WHOLE},
+        "majority_class_accuracy": Estimate(int(confusion.counts.sum(axis=1).max()) / rows),
     }
 
 
 _AVERAGED = [f"{name}_{average}" for average in ("macro", "weighted") for name in ("precision", "recall", "f1")]
-_NOTHING: Mapping[str, float | None] = dict.fromkeys(
-    ["balanced_accuracy", *_AVERAGED, "matthews_corrcoef", "cohen_kappa"]
-)
+_WHOLE = ["balanced_accuracy", *_AVERAGED, "matthews_corrcoef", "cohen_kappa"]
 _WHY_UNDEFINED = {
     "matthews_corrcoef": "labels or predictions are all of one class",
     "cohen_kappa": "labels and predictions are all of one class",
 }
 
 
-def _defined(name: str, value: float | None) -> Estimate:
-    if value is None or not np.isfinite(value):
-        return Estimate.undefined(_WHY_UNDEFINED.get(name, NO_ROWS) if value is not None else NO_ROWS)
-    return Estimate(float(value))
+def _defined(name: str, value: float) -> Estimate:
+    return Estimate(float(value)) if np.isfinite(value) else Estimate.undefined(_WHY_UNDEFINED[name])
 
 
 def _by_cells(confusion: ConfusionMatrix) -> dict[str, float]:
     """Ask scikit-learn, one weighted row a cell."""
     from sklearn import metrics
 
-    true, predicted, weight = confusion.cells()
+    true, predicted, counts = confusion.cells()
+    # As integers the products inside scikit-learn would pass int64 at three billion rows.
+    weight = counts.astype(np.float64)
 
     def ask(function: Callable[..., Any], **options: Any) -> Any:
         with warnings.catch_warnings():
@@ -203,7 +232,7 @@ def _by_cells(confusion: ConfusionMatrix) -> dict[str, float]:
 
 
 def _by_margins(confusion: ConfusionMatrix) -> dict[str, float]:
-    """The same from diagonal and margins, in O(C) after one pass over the cells.
+    """The same from diagonal and margins, in O(C) after one pass over the matrix; coefficients from exact integers.
 
     References:
         Gorodkin (2004), Computational Biology and Chemistry 28 (Matthews for many classes); Cohen (1960), Educational
@@ -224,13 +253,19 @@ def _by_margins(confusion: ConfusionMatrix) -> dict[str, float]:
         for name, score in scores.items():
             mean = score[present].mean() if average == "macro" else (score * support).sum() / rows
             values[f"{name}_{average}"] = float(mean)
-    expected = float(support @ predicted)
-    spread = np.sqrt((rows**2 - float(support @ support)) * (rows**2 - float(predicted @ predicted)))
-    covariance = rows * hits.sum() - expected
-    values["matthews_corrcoef"] = float(covariance / spread) if spread > 0 else np.nan
-    chance = rows**2 - expected
-    values["cohen_kappa"] = float(covariance / chance) if chance > 0 else np.nan
-    return values
+    return values | _coefficients(confusion)
+
+
+def _coefficients(confusion: ConfusionMatrix) -> dict[str, float]:
+    support, predicted = (confusion.counts.sum(axis=axis).tolist() for axis in (1, 0))
+    rows, hits = sum(support), int(np.trace(confusion.counts))
+    expected = sum(s * p for s, p in zip(support, predicted, strict=True))
+    spread = (rows**2 - sum(s * s for s in support)) * (rows**2 - sum(p * p for p in predicted))
+    covariance, beyond_chance = rows * hits - expected, rows**2 - expected
+    return {
+        "matthews_corrcoef": covariance / math.sqrt(spread) if spread else math.nan,
+        "cohen_kappa": covariance / beyond_chance if beyond_chance else math.nan,
+    }
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from ortbatch.errors import ReportError
 from ortbatch.job.redaction import redact
 from ortbatch.metrics.estimate import Estimate
 from ortbatch.report.build import SCHEMA_VERSION
-from ortbatch.report.encode import encode
+from ortbatch.report.encode import encode, is_estimate
 from ortbatch.report.schema import problems_of
 
 
@@ -38,7 +38,7 @@ class Report:
         """
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ReportError(f"{redact(path)}: not a report: {error}") from None
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
@@ -68,13 +68,13 @@ class Report:
     @cached_property
     def quality(self) -> dict[str, Estimate]:
         """Metric → estimate."""
-        return {name: _estimate(item) for name, item in self.data["quality"].items() if _is_estimate(item)}
+        return {name: _estimate(item) for name, item in self.data["quality"].items() if is_estimate(item)}
 
     @cached_property
     def per_class(self) -> dict[str, dict[str, Estimate]]:
         """Class → metric → estimate."""
         rows = self.data["quality"]["per_class"]
-        return {row["class"]: {n: _estimate(i) for n, i in row.items() if _is_estimate(i)} for row in rows}
+        return {row["class"]: {n: _estimate(i) for n, i in row.items() if is_estimate(i)} for row in rows}
 
     @cached_property
     def confusion_matrix(self) -> NDArray[np.int64]:
@@ -92,10 +92,6 @@ class Report:
     def classes(self) -> list[str]:
         """Class names, in the order of the matrix."""
         return list(self.data["quality"]["classes"])
-
-
-def _is_estimate(item: Any) -> bool:
-    return isinstance(item, dict) and "value" in item and "ci" in item
 
 
 def _estimate(item: Mapping[str, Any]) -> Estimate:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 _COUNT = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
@@ -46,21 +47,31 @@ _QUALITY = _object(
         "rows": {**_COUNT, "description": "Rows in the confusion matrix."},
         "positive": _TEXT,
         **dict.fromkeys((*_BINARY_ONLY[1:], *_OVERALL), _ESTIMATE),
-        "per_class": _list(_object({"class": _TEXT, "support": _COUNT, **dict.fromkeys(_PER_CLASS, _ESTIMATE)})),
+        "per_class": _list(
+            _object({"class": _TEXT, "support": _COUNT, "predicted": _COUNT, **dict.fromkeys(_PER_CLASS, _ESTIMATE)})
+        ),
     },
     optional=_BINARY_ONLY,
 )
-_MATRIX = _object(
-    {
-        "classes": _list(_TEXT),
-        "rows": {"const": "true"},
-        "columns": {"const": "predicted"},
-        "format": {"enum": ["dense", "coo"]},
-        "counts": {**_list(_list(_COUNT)), "description": "Row = true class, column = predicted class."},
-        "cells": {**_list({**_list(_COUNT), "minItems": 3, "maxItems": 3}), "description": "[true, predicted, rows]"},
-    },
-    optional=("counts", "cells"),
-)
+_MATRIX: dict[str, Any] = {
+    **_object(
+        {
+            "classes": _list(_TEXT),
+            "rows": {"const": "true"},
+            "columns": {"const": "predicted"},
+            "format": {"enum": ["dense", "coo"]},
+            "counts": {**_list(_list(_COUNT)), "description": "Row = true class, column = predicted class."},
+            "cells": {
+                **_list({**_list(_COUNT), "minItems": 3, "maxItems": 3}),
+                "description": "[true, predicted, rows]",
+            },
+        },
+        optional=("counts", "cells"),
+    ),
+    "if": {"properties": {"format": {"const": "dense"}}},
+    "then": {"required": ["counts"], "properties": {"cells": False}},
+    "else": {"required": ["cells"], "properties": {"counts": False}},
+}
 _LATENCY = {
     "count": {**_COUNT, "description": "Runs that were timed."},
     **dict.fromkeys(_PERCENTILES, _ESTIMATE),
@@ -109,11 +120,15 @@ _FINDING = _object({"severity": {"enum": ["info", "warning", "error"]}, "code": 
 _PROVENANCE = _object(
     {
         "identity": {**_map(_TEXT), "description": "What the counts are a function of."},
-        "model": {"type": "object"},
-        "data": {"type": "object"},
+        "model": {"type": "object", "properties": {"sha256": _TEXT}, "required": ["sha256"]},
+        "data": {"type": "object", "properties": {"plan_digest": _TEXT}, "required": ["plan_digest"]},
         "binding": {"type": "object"},
         "versions": _map(_TEXT),
-        "engine": {"type": "object"},
+        "engine": {
+            "type": "object",
+            "properties": {"engine": _TEXT, "workers": _COUNT, "streams_per_worker": _COUNT},
+            "required": ["engine", "workers", "streams_per_worker"],
+        },
         "host": {"type": "object"},
         "retries": _COUNT,
         "faults": _list(_TEXT),
@@ -136,7 +151,8 @@ REPORT_SCHEMA: dict[str, Any] = {
                 optional=("reason", "bound"),
             ),
             "if": {"properties": {"value": {"type": "null"}}},
-            "then": {"required": ["reason"], "properties": {"ci": {"type": "null"}}},
+            "then": {"required": ["reason"]},
+            "dependentSchemas": {"reason": {"properties": {"ci": {"type": "null"}}}},
         }
     },
     **_object(
@@ -147,7 +163,11 @@ REPORT_SCHEMA: dict[str, Any] = {
             "run": _object(
                 {"id": _TEXT, "name": _TEXT, "started_at": _TEXT, "duration_s": _NUMBER, "vars": _map(_TEXT)}
             ),
-            "job": {"type": "object", "required": ["name", "model", "data", "job_digest", "evaluation_digest"]},
+            "job": {
+                "type": "object",
+                "properties": {"threshold": _NUMBER},
+                "required": ["name", "model", "data", "threshold", "job_digest", "evaluation_digest"],
+            },
             "coverage": _COVERAGE,
             "quality": _QUALITY,
             "confusion_matrix": _MATRIX,
@@ -167,8 +187,45 @@ REPORT_SCHEMA: dict[str, Any] = {
 
 
 def problems_of(report: object) -> list[str]:
-    """Where a decoded report breaks the schema, in words; empty if nowhere."""
+    """Where a decoded report breaks the schema, or its own sizes, in words; empty if nowhere."""
     from jsonschema import Draft202012Validator
 
-    errors = sorted(Draft202012Validator(REPORT_SCHEMA).iter_errors(report), key=lambda error: list(error.path))
-    return [f"{'.'.join(map(str, error.path)) or 'report'}: {error.message[:300]}" for error in errors]
+    validator = Draft202012Validator(REPORT_SCHEMA)
+    errors = sorted(validator.iter_errors(_without_good_cells(report)), key=lambda error: str(list(error.path)))
+    problems = [f"{'.'.join(map(str, error.path)) or 'report'}: {error.message[:300]}" for error in errors]
+    return problems or [*_not_finite(report, "report"), *_wrong_sizes(cast(dict[str, Any], report))]
+
+
+def _without_good_cells(report: object) -> object:
+    """A sparse matrix may have a million cells; jsonschema checks 100,000 a second, so they are checked by hand."""
+    matrix = report.get("confusion_matrix") if isinstance(report, dict) else None
+    cells = matrix.get("cells") if isinstance(matrix, dict) else None
+    if not isinstance(cells, list) or not all(_is_cell(cell) for cell in cells):
+        return report
+    return {**cast(dict[str, Any], report), "confusion_matrix": {**cast(dict[str, Any], matrix), "cells": []}}
+
+
+def _is_cell(cell: object) -> bool:
+    return isinstance(cell, list) and len(cell) == 3 and all(type(n) is int and n >= 0 for n in cell)
+
+
+def _not_finite(value: object, where: str) -> Iterator[str]:
+    """NaN and infinities are numbers to a JSON Schema, but no JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{where}: {value} is not finite"
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_finite(item, f"{where}.{key}")
+
+
+def _wrong_sizes(report: Mapping[str, Any]) -> Iterator[str]:
+    """Lists with an entry a class, and places in the matrix; a JSON Schema cannot count them."""
+    quality, matrix = report["quality"], report["confusion_matrix"]
+    classes = quality["classes"]
+    if matrix["classes"] != classes or [row["class"] for row in quality["per_class"]] != classes:
+        yield "report: quality.classes, quality.per_class and confusion_matrix.classes are not the same classes"
+    size = len(classes)
+    if "counts" in matrix and [len(row) for row in matrix["counts"]] != [size] * size:
+        yield f"confusion_matrix.counts: expected {size} rows of {size} counts"
+    if any(cell[0] >= size or cell[1] >= size for cell in matrix.get("cells", [])):
+        yield f"confusion_matrix.cells: a class is beyond the {size} classes"

@@ -1,109 +1,151 @@
-"""The report for a terminal: verdict first, then how good, how fast, how complete."""
+"""The report for a terminal: the verdict and its gates first, then how good, how fast, how complete.
+
+Made to be read in 80 columns. Class names and paths are shown as they are, never as markup, and cannot move the cursor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-_MATRIX_UP_TO = 12
+from ortbatch.report.format import interval, margin, name, number
+
+_MATRIX_UP_TO = 20
 _CLASSES_UP_TO = 20
+_CONFUSIONS_UP_TO = 10
+_SENTENCE_CHARACTERS = 300
 _COLOURS = {"passed": "green", "failed": "red", "inconclusive": "yellow", "incomplete": "red", "ungated": "blue"}
+_URGENCY = ("failed", "inconclusive", "passed")
+_STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 _QUALITY = [
-    "accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "f1_macro", "matthews_corrcoef",
-    "cohen_kappa", "log_loss", "brier", "roc_auc", "average_precision", "majority_class_accuracy",
+    "accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "precision_macro", "recall_macro",
+    "f1_macro", "matthews_corrcoef", "cohen_kappa", "log_loss", "brier", "roc_auc", "average_precision",
+    "majority_class_accuracy",
 ]  # fmt: skip
 
 
 def print_summary(report: Mapping[str, Any], console: Console) -> None:
-    """Print a report; class names and paths are shown as they are, never as markup."""
-    for part in (
-        _verdict(report), _gates(report), _findings(report), _quality(report), _per_class(report), _matrix(report),
-        _latency(report), _coverage(report),
-    ):  # fmt: skip
-        if part is not None:
-            console.print(part)
+    """Print a report."""
+    print_verdict(report, console)
+    _print(console, _findings(report))
+    for table in (_quality(report), _per_class(report)):
+        _print(console, [table, ""])
+    _print(console, [_matrix(report, console), ""])
+    _print(console, [*_latency(report), *_throughput(report), _coverage(report)])
 
 
 def print_verdict(report: Mapping[str, Any], console: Console) -> None:
     """Print the verdict and the gates only."""
-    for part in (_verdict(report), _gates(report)):
-        if part is not None:
-            console.print(part)
+    _print(console, [*_verdict(report), ""])
+    if report["gates"]:
+        _print(console, [_gates(report), *_reasons(report), ""])
 
 
-def _verdict(report: Mapping[str, Any]) -> RenderableType:
+def _print(console: Console, parts: Iterable[RenderableType]) -> None:
+    for part in parts:
+        console.print(part)
+
+
+def _verdict(report: Mapping[str, Any]) -> Iterator[Text]:
     status, quality = report["status"], report["quality"]
     line = Text()
     line.append(f" {status.upper()} ", f"bold reverse {_COLOURS[status]}")
-    line.append(f"  {report['run']['name']}", "bold")
-    line.append(f"  {_sentence(report)}")
-    task = f"{quality['task']}, {len(quality['classes'])} classes"
+    line.append(f"  {name(report['run']['name'], 100)}", "bold")
+    line.append(f": {_sentence(report)}")
+    yield line
+    task = f"{quality['task']}, {len(quality['classes']):,} classes"
     if "positive" in quality:
-        task += f", positive class {quality['positive']}, threshold {report['job']['threshold']:g}"
-    return Group(line, Text(f"{task}; {quality['rows']:,} rows evaluated", "dim"))
+        task += f", positive class {name(quality['positive'])}, threshold {report['job']['threshold']:g}"
+    yield Text(f"{task}; {quality['rows']:,} rows evaluated", "dim")
 
 
 def _sentence(report: Mapping[str, Any]) -> str:
-    gates = report["gates"]
-    if report["status"] == "incomplete":
-        bad = report["coverage"]["bad_rows"]
-        if bad["count"] > bad["allowed"]:
-            worst = ", ".join(f"{entry['file']}: {entry['rows']:,}" for entry in bad["worst_files"][:3])
-            files = f"{bad['files']} file{'s' if bad['files'] != 1 else ''}"
-            return f"{bad['count']:,} bad rows in {files}, {bad['allowed']:,} allowed ({worst})"
-        return "coverage is below its gate"
+    said = _judgement(report["gates"])
+    if report["status"] != "incomplete":
+        return said
+    bad = report["coverage"]["bad_rows"]
+    if bad["count"] <= bad["allowed"]:
+        return f"coverage fails its gate; {said}"
+    worst = ", ".join(f"{name(entry['file'], 80)}: {entry['rows']:,}" for entry in bad["worst_files"][:3])
+    return (
+        f"{bad['count']:,} bad rows in {_counted(bad['files'], 'file')}, {bad['allowed']:,} allowed ({worst}); {said}"
+    )
+
+
+def _judgement(gates: list[Mapping[str, Any]]) -> str:
     if not gates:
-        return "the job has no gates: nothing was judged"
-    passed = sum(gate["outcome"] == "passed" for gate in gates)
-    return f"{passed} of {len(gates)} gates passed"
+        return "the job has no gates, nothing was judged"
+    outcomes = [gate["outcome"] for gate in gates]
+    parts = [f"{outcomes.count(word)} {word}" for word in _URGENCY if word in outcomes]
+    return f"{', '.join(parts)} of {_counted(len(gates), 'gate')}"
 
 
-def _table(*columns: str, title: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _table(*columns: str, texts: int = 1) -> Table:
+    """A table whose first `texts` columns are text, the others numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right", overflow="fold")
+        table.add_column(Text(column), justify="left" if place < texts else "right", overflow="fold")
     return table
 
 
-def _gates(report: Mapping[str, Any]) -> RenderableType | None:
-    if not report["gates"]:
-        return None
-    table = _table("gate", "value", "95% interval", "n", "outcome", title="Gates")
+def _gates(report: Mapping[str, Any]) -> Table:
+    """What failed stands first."""
+    table = _table("outcome", "gate", "value", "margin", "95% interval", "n", texts=2)
+    for gate in sorted(report["gates"], key=lambda gate: _URGENCY.index(gate["outcome"])):
+        failed = gate["outcome"] == "failed"
+        style = "bold red" if failed else _COLOURS[gate["outcome"]]
+        table.add_row(
+            Text(gate["outcome"].upper() if failed else gate["outcome"], style),
+            Text(name(gate["gate"], 60)),
+            number(gate["value"], apart_from=gate["limit"]),
+            Text(margin(gate), style),
+            interval(gate["ci"]),
+            f"{gate['rows']:,}",
+        )
+    return table
+
+
+def _reasons(report: Mapping[str, Any]) -> Iterator[Text]:
+    """Why a gate could not be decided by its number."""
     for gate in report["gates"]:
-        outcome = Text(gate["outcome"], _COLOURS[gate["outcome"]])
-        table.add_row(Text(gate["gate"]), _number(gate["value"]), _interval(gate["ci"]), f"{gate['rows']:,}", outcome)
-    reasons = [g for g in report["gates"] if g["outcome"] == "inconclusive" or g["value"] is None]
-    return Group(table, *(Text(f"  {gate['gate']}: {gate['why']}", "yellow") for gate in reasons))
+        if gate["outcome"] == "inconclusive" or gate["value"] is None:
+            yield Text(f"{name(gate['gate'], 60)}: {name(gate['why'], _SENTENCE_CHARACTERS)}", "yellow")
 
 
-def _findings(report: Mapping[str, Any]) -> RenderableType | None:
-    if not report["findings"]:
-        return None
-    return Group(*(Text(f"{finding['severity']}: {finding['text']}", "yellow") for finding in report["findings"]))
+def _findings(report: Mapping[str, Any]) -> list[RenderableType]:
+    findings = report["findings"]
+    texts = [Text(f"{f['severity']}: {name(f['text'], _SENTENCE_CHARACTERS)}", "yellow") for f in findings]
+    return [*texts, ""] if texts else []
 
 
 def _quality(report: Mapping[str, Any]) -> RenderableType:
-    table = _table("metric", "value", "95% interval", title="Quality")
-    for name in _QUALITY:
-        if (item := report["quality"].get(name)) is not None:
-            why = Text(item["reason"], "dim") if item["value"] is None else _interval(item["ci"])
-            table.add_row(name, _number(item["value"]), why)
+    table = _table("quality", "value", "95% interval")
+    table.columns[2].justify = "left"
+    for metric in _QUALITY:
+        if (item := report["quality"].get(metric)) is not None:
+            why = Text(name(item["reason"], 80), "dim") if item["value"] is None else interval(item["ci"])
+            table.add_row(metric, number(item["value"]), why)
     return table
 
 
-def _per_class(report: Mapping[str, Any]) -> RenderableType | None:
+def _per_class(report: Mapping[str, Any]) -> Table:
     rows = report["quality"]["per_class"]
     shown = sorted(rows, key=lambda row: (_or_one(row["f1"]), row["class"]))[:_CLASSES_UP_TO]
-    title = "Classes, worst F1 first" if len(rows) <= _CLASSES_UP_TO else f"The {_CLASSES_UP_TO} classes of worst F1"
-    table = _table("class", "rows", "precision", "recall", "f1", "roc_auc", title=title)
+    title = "class, worst f1 first" if len(rows) <= _CLASSES_UP_TO else f"the {_CLASSES_UP_TO} classes of worst f1"
+    table = _table(title, "rows", "predicted", "precision", "recall", "f1", "roc_auc")
     for row in shown:
-        numbers = [_number(row[name]["value"]) for name in ("precision", "recall", "f1", "roc_auc")]
-        table.add_row(Text(row["class"]), f"{row['support']:,}", *numbers)
+        numbers = [number(row[metric]["value"]) for metric in ("precision", "recall", "f1", "roc_auc")]
+        table.add_row(Text(name(row["class"], 24)), f"{row['support']:,}", f"{row['predicted']:,}", *numbers)
     return table
 
 
@@ -111,55 +153,75 @@ def _or_one(estimate: Mapping[str, Any]) -> float:
     return 1.0 if estimate["value"] is None else float(estimate["value"])
 
 
-def _matrix(report: Mapping[str, Any]) -> RenderableType | None:
+def _matrix(report: Mapping[str, Any], console: Console) -> RenderableType:
+    """The confusion matrix if it fits, else the most frequent confusions."""
     matrix = report["confusion_matrix"]
     if len(matrix["classes"]) > _MATRIX_UP_TO:
-        return None
-    table = _table("true \\ predicted", *(_escaped(name) for name in matrix["classes"]), title="Confusion matrix")
-    for place, (name, counts) in enumerate(zip(matrix["classes"], matrix["counts"], strict=True)):
+        return _confusions(matrix)
+    table = _table("true \\ predicted", *(name(text, 12) for text in matrix["classes"]))
+    for place, (text, counts) in enumerate(zip(matrix["classes"], matrix["counts"], strict=True)):
         cells = [Text(f"{n:,}", "bold" if p == place else "" if n else "dim") for p, n in enumerate(counts)]
-        table.add_row(Text(name), *cells)
+        table.add_row(Text(name(text, 24)), *cells)
+    wanted = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    return table if wanted <= console.width else _confusions(matrix)
+
+
+def _confusions(matrix: Mapping[str, Any]) -> RenderableType:
+    dense = (
+        (true, predicted, count)
+        for true, counts in enumerate(matrix.get("counts", []))
+        for predicted, count in enumerate(counts)
+        if count
+    )
+    cells = matrix["cells"] if matrix["format"] == "coo" else dense
+    wrong = sorted((-count, true, predicted) for true, predicted, count in cells if true != predicted)
+    if not wrong:
+        return Text("No row is confused with another class.")
+    table = _table("most confused: true class", "predicted class", "rows", texts=2)
+    for count, true, predicted in wrong[:_CONFUSIONS_UP_TO]:
+        table.add_row(*(Text(name(matrix["classes"][index])) for index in (true, predicted)), f"{-count:,}")
     return table
 
 
-def _escaped(name: str) -> str:
-    from rich.markup import escape
-
-    return escape(name)
-
-
-def _latency(report: Mapping[str, Any]) -> RenderableType:
-    names = ["p50_ms", "p90_ms", "p99_ms", "p99_9_ms", "max_ms"]
-    table = _table("latency, ms", "n", "batch", *(n.removesuffix("_ms") for n in names), "p99, 95%", title="Speed")
-    for kind in ("single", "batch"):
-        section = report["latency"][kind]
-        values = [_number(section[name]["value"]) for name in names]
-        p99 = section["p99_ms"]
-        interval = "insufficient" if p99["ci"] is None else _interval(p99["ci"])
-        table.add_row(kind, f"{section['count']:,}", f"{section['batch_size']:,}", *values, interval)
-    throughput = report["throughput"]
-    engine = report["provenance"]["engine"]
-    where = f"{engine['engine']}, {engine['workers']} × {engine['streams_per_worker']} streams"
-    rate = throughput["rows_per_s"]["value"]
-    speed = "" if rate is None else f"{rate:,.0f} rows/s, "
-    times = ", ".join(f"{stage} {seconds:.3g} s" for stage, seconds in throughput["seconds"].items())
-    return Group(table, Text(f"{speed}pass {throughput['pass_s']:.3g} s on {where}; {times}", "dim"))
+def _latency(report: Mapping[str, Any]) -> Iterator[RenderableType]:
+    single, batch = report["latency"]["single"], report["latency"]["batch"]
+    table = _table("latency, ms", "single", "95% interval", "batch", "95% interval")
+    for statistic in _STATISTICS:
+        cells = (_timed(section[f"{statistic}_ms"]) for section in (single, batch))
+        table.add_row(statistic.replace("_", "."), *(cell for pair in cells for cell in pair))
+    yield table
+    yield Text(
+        f"single: {single['count']:,} predictions of one row, {_counted(single['threads'], 'thread')}; batch: "
+        f"{_counted(batch['count'], 'run')} of up to {_counted(batch['batch_size'], 'row')} under load",
+        "dim",
+    )
+    yield ""
 
 
-def _coverage(report: Mapping[str, Any]) -> RenderableType:
+def _timed(estimate: Mapping[str, Any]) -> tuple[Text, Text]:
+    """A value and its interval; one that too few values bound is faint."""
+    reason = estimate.get("reason")
+    if reason is None:
+        return Text(number(estimate["value"])), Text(interval(estimate["ci"]))
+    return Text(number(estimate["value"]), "dim"), Text(reason.partition(":")[0], "dim")
+
+
+def _throughput(report: Mapping[str, Any]) -> Iterator[Text]:
+    throughput, engine = report["throughput"], report["provenance"]["engine"]
+    rate, seconds = throughput["rows_per_s"]["value"], throughput["seconds"]
+    workers = f"{_counted(engine['workers'], 'worker')} × {_counted(engine['streams_per_worker'], 'stream')}"
+    pace = "" if rate is None else f"{rate:,.0f} rows/s: "
+    yield Text(f"{pace}{throughput['pass_s']:.3g} s on {workers} ({engine['engine']})")
+    if total := sum(seconds.values()):
+        shares = ", ".join(f"{stage} {time / total:.0%}" for stage, time in seconds.items())
+        yield Text(f"time of the streams: {shares}", "dim")
+
+
+def _coverage(report: Mapping[str, Any]) -> Text:
     coverage = report["coverage"]
     rows, shards = coverage["rows"], coverage["shards"]
-    line = f"Coverage: {rows['planned']:,} rows planned = {rows['evaluated']:,} evaluated"
+    line = f"{rows['planned']:,} rows planned = {rows['evaluated']:,} evaluated"
     line += "".join(f" + {rows[kind]:,} {kind}" for kind in ("unlabelled", "filtered") if rows[kind])
     line += "".join(f" + {count:,} {reason}" for reason, count in rows["rejected"].items())
-    return Text(f"{line}; {shards['done']} of {shards['planned']} shards, {coverage['files']['planned']} files")
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
-
-
-def _interval(ci: list[float] | None) -> str:
-    return "" if ci is None else f"{_number(ci[0])} to {_number(ci[1])}"
+    files = _counted(coverage["files"]["planned"], "file")
+    return Text(f"{line}; {shards['done']:,} of {_counted(shards['planned'], 'shard')}, {files}")

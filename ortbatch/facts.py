@@ -1,0 +1,116 @@
+"""From a finished pass to what its report says besides the counts: findings and provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from ortbatch.data.binding import InputBinding
+from ortbatch.engine.driver import Completed
+from ortbatch.engine.latency import SingleLatency
+from ortbatch.engine.prepare import THREADS, Prepared
+from ortbatch.job.redaction import redact
+from ortbatch.report.build import RunFacts
+
+_VERSIONED = ("ortbatch", "onnxruntime", "numpy", "pyarrow", "scikit-learn", "onnx", "ray")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Which run, and when.
+
+    Args:
+        id: of the run.
+        started_at: RFC 3339, UTC.
+        duration_s: seconds until now.
+    """
+
+    id: str
+    started_at: str
+    duration_s: float
+
+
+def run_facts(
+    prepared: Prepared, completed: Completed, single: SingleLatency, engine: Mapping[str, object], timing: Timing
+) -> RunFacts:
+    """What the report says of a run besides its counts."""
+    plan, evaluation = prepared.plan, prepared.evaluation
+    return RunFacts(
+        id=timing.id,
+        started_at=timing.started_at,
+        duration_s=timing.duration_s,
+        pass_s=completed.seconds,
+        evaluation_digest=prepared.evaluation_digest,
+        identity=prepared.identity,
+        files=[redact(file.uri) for file in plan.files],
+        shards=len(plan.shards),
+        rows=plan.rows,
+        positive=evaluation.decision.positive,
+        batch_size=evaluation.batch_size,
+        single=single.histogram,
+        single_facts={"threads": single.threads, "rows": single.rows, "warm_up": single.warm_up},
+        findings=_findings(prepared),
+        provenance=_provenance(prepared, completed, engine),
+    )
+
+
+def _findings(prepared: Prepared) -> list[dict[str, str]]:
+    by_order = [binding for binding in prepared.evaluation.inputs if binding.how == "order"]
+    return [
+        {
+            "severity": "warning",
+            "code": "bound_by_order",
+            "text": f"input {binding.name} takes the {len(binding.columns)} numeric columns in file order, as no "
+            f"column has its name: {', '.join(binding.columns[:8])}{', …' if len(binding.columns) > 8 else ''}. "
+            "Name them in `model.inputs` if that is not what you mean.",
+        }
+        for binding in by_order
+    ]
+
+
+def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, object]) -> dict[str, Any]:
+    model, evaluation = prepared.model, prepared.evaluation
+    host = {"cpus": engine.get("cpus", [])}
+    workers = {key: value for key, value in engine.items() if key != "cpus"}
+    return {
+        "model": {
+            "path": redact(prepared.job.model.path),
+            "sha256": model.sha256,
+            "bytes": len(model.content),
+            "producer": model.graph.producer,
+            "opset": model.graph.opset,
+            "inputs": [str(spec) for spec in model.inputs],
+            "outputs": [str(spec) for spec in model.outputs],
+            "providers": list(model.providers),
+            "threads": THREADS,
+        },
+        "data": {"plan_digest": prepared.plan.digest(), "bytes": sum(file.size for file in prepared.plan.files)},
+        "binding": {
+            "inputs": [_binding(binding) for binding in evaluation.inputs],
+            "label": {"column": evaluation.labels.column, "by": evaluation.labels.by},
+            "output": asdict(evaluation.decision.output),
+            "batch_size": {
+                "rows": evaluation.batch_size,
+                "how": "rule" if prepared.job.model.batch_size == "auto" else "job",
+            },
+        },
+        "versions": {name: metadata.version(name) for name in _VERSIONED},
+        "engine": {**workers, "workers_joined": completed.workers},
+        "host": host,
+        "retries": completed.retries,
+        "faults": list(completed.faults),
+    }
+
+
+def _binding(binding: InputBinding) -> dict[str, Any]:
+    columns = list(binding.columns)
+    return {
+        "input": binding.name,
+        "columns": columns if len(columns) <= 100 else [*columns[:100], f"… {len(columns)} in all"],
+        "row_shape": list(binding.row_shape),
+        "dtype": binding.cast.dtype,
+        "list": binding.is_list,
+        "how": binding.how,
+    }

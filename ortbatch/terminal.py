@@ -1,0 +1,86 @@
+"""Standard output and standard error: results go to one, messages to the other.
+
+A reader that has left (`| head -1`) is no error: the exit code says the rest. Whatever happens to standard error, the
+work goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from ortbatch.errors import StorageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def put(result: str | bytes) -> None:
+    """Write to standard output; bytes as they are.
+
+    Raises:
+        StorageError: if it cannot be written for another reason than a reader that has left.
+    """
+    if isinstance(result, str):
+        result = result.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace")
+    try:
+        click.echo(result, nl=False)
+    except BrokenPipeError:
+        _abandon(sys.stdout)
+    except OSError as error:
+        _abandon(sys.stdout)
+        raise StorageError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def say(message: str) -> None:
+    """Write a line to standard error, if anybody reads it."""
+    tell(lambda: click.echo(message, err=True))
+
+
+def tell(write: Callable[[], None]) -> None:
+    """Let `write` write to standard error, if anybody reads it."""
+    try:
+        write()
+    except OSError:
+        _abandon(sys.stderr)
+
+
+class _Page(io.StringIO):
+    """Memory that a console takes for standard output."""
+
+    def isatty(self) -> bool:
+        return bool(sys.stdout) and sys.stdout.isatty()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed has a plain attribute
+        return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def drawn(draw: Callable[[Console], None]) -> str:
+    """What `draw` prints, laid out for standard output: its width, and colours if it is a terminal."""
+    from rich.console import Console
+
+    page = _Page()
+    draw(Console(file=page, highlight=False))
+    return page.getvalue()
+
+
+def reader_has_left() -> bool:
+    """Is standard output a pipe that nobody reads any more? What is left to write is then thrown away."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    left = any(event & select.POLLERR for _, event in poll.poll(0))
+    if left:
+        _abandon(sys.stdout)
+    return left
+
+
+def _abandon(stream: TextIO) -> None:
+    """Send the rest nowhere: Python would fail on it once more when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,246 @@
+"""Bad input ends in one clear message and exit code 2, with nothing written; a broken shard in exit code 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pytest
+from onnx import TensorProto, helper
+
+from ortbatch.api import Options, Outcome, run_job
+from ortbatch.engine.inline import InlineFleet
+from ortbatch.engine.prepare import prepare
+from ortbatch.errors import DataError, ModelError, OrtbatchError, RunFolderError, ShardError
+from ortbatch.job import Job
+from tests.models import linear_model, save
+from tests.tables import corrupt, flip, write_table
+
+ROWS = 20
+LISTS = pa.list_(pa.float32(), 4)
+
+
+def table(rows: int = ROWS, **columns: Any) -> pa.Table:
+    """Lists of 4 floats and integer labels 0 and 1; other columns as given, None to leave one out."""
+    rng = np.random.default_rng(0)
+    all_columns = {"x": pa.array(rng.normal(size=(rows, 4)).tolist(), LISTS), "y": np.arange(rows) % 2, **columns}
+    return pa.table({name: column for name, column in all_columns.items() if column is not None})
+
+
+@dataclass
+class Place:
+    """A folder with a model, a data folder and a job."""
+
+    folder: Path
+    keys: dict[str, Any]
+
+    @classmethod
+    def make(cls, folder: Path) -> Place:
+        linear_model(folder / "m.onnx", 4, 2)
+        write_table(folder / "data" / "a.parquet", table())
+        data = {"path": "data", "label": "y"}
+        return cls(folder, {"name": "t", "model": {"path": "m.onnx"}, "data": data, "latency": {"max_seconds": 0.01}})
+
+    def write(self, name: str, rows: pa.Table, groups: list[int] | None = None, **options: Any) -> Path:
+        return write_table(self.folder / "data" / name, rows, groups, **options)
+
+    def job(self) -> Job:
+        return Job.from_mapping(self.keys, self.folder)
+
+    def run(self, run_dir: str | None = None) -> Outcome:
+        return run_job(self.job(), Options(run_dir=run_dir or str(self.folder / "run"), engine="inline"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place.make(tmp_path)
+
+
+def model_key(**keys: Any) -> Callable[[Place], Any]:
+    return lambda place: place.keys["model"].update(keys)
+
+
+def data_key(**keys: Any) -> Callable[[Place], Any]:
+    return lambda place: place.keys["data"].update(keys)
+
+
+def rows(file: str = "a.parquet", **columns: Any) -> Callable[[Place], Any]:
+    return lambda place: place.write(file, table(**columns))
+
+
+def all_of(*changes: Callable[[Place], Any]) -> Callable[[Place], Any]:
+    return lambda place: [change(place) for change in changes]
+
+
+def content(file: str, make: Callable[[bytes], bytes]) -> Callable[[Place], Any]:
+    """Change the bytes of a file that is there."""
+    return lambda place: (place.folder / file).write_bytes(make((place.folder / file).read_bytes()))
+
+
+def new_model(features: int, columns: int, **options: Any) -> Callable[[Place], Any]:
+    return lambda place: linear_model(place.folder / "m.onnx", features, columns, **options)
+
+
+def one_node(*nodes: onnx.NodeProto, out: tuple[Any, ...], batch: Any = "N") -> Callable[[Place], Any]:
+    info = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 4])]
+    result = [helper.make_tensor_value_info("out", TensorProto.FLOAT, list(out))]
+    return lambda place: save(place.folder / "m.onnx", helper.make_graph(list(nodes), "g", info, result))
+
+
+FEWER = helper.make_node("ReduceMean", ["x"], ["out"], keepdims=0)
+CUBE = helper.make_node("Identity", ["x"], ["out"])
+TEXT = pa.array(["a", "b"] * (ROWS // 2))
+NO_UTF8 = pa.Array.from_buffers(pa.string(), ROWS, [None, pa.array(range(ROWS + 1), pa.int32()).buffers()[1], pa.py_buffer(b"\xff" * ROWS)])
+
+MODELS: dict[str, tuple[Callable[[Place], Any], str]] = {
+    "no such model": (model_key(path="none.onnx"), "none.onnx: no such file"),
+    "a folder as model": (model_key(path="data"), "data: cannot be read: .*is a directory"),
+    "a table as model": (model_key(path="data/a.parquet"), "a.parquet: not an ONNX"),
+    "an empty model": (content("m.onnx", lambda whole: b""), "m.onnx: not an ONNX model: 0 bytes"),
+    "a model cut short": (content("m.onnx", lambda whole: whole[:-50]), r"m\.onnx: (not an ONNX|ONNX Runtime cannot load)"),
+    "a provider that is not there": (model_key(providers=["CUDAExecutionProvider"]), "CUDAExecutionProvider not in .* has .*CPU"),
+    "an output that is not there": (model_key(output={"name": "q"}), "no output `q`; it has `out: float32"),
+    "a fixed batch": (one_node(CUBE, out=(8, 4), batch=8), "has a fixed batch of 8"),
+    "outputs for all rows at once": (one_node(FEWER, out=()), r"out.*shape \[\] .*first dimension must be the batch"),
+    "a multilabel model": (new_model(4, 3, end="Sigmoid"), "sigmoid over 3 columns: this is a multilabel model"),
+    "more classes in the job": (data_key(classes=["0", "1", "2"]), "scores 2 classes, `data.classes` names 3: 0, 1, 2"),
+    "columns for an input of another width": (new_model(5, 2), r"`x` holds lists of 4; input `x` needs 5"),
+}  # fmt: skip
+
+DATA: dict[str, tuple[Callable[[Place], Any], str]] = {
+    "no such folder": (data_key(path="none"), "none: no such file or folder"),
+    "an empty glob": (data_key(path="data/b*.parquet"), r"data/b\*\.parquet: no data files here"),
+    "one empty glob of two": (data_key(path=["data", "more/*"]), r"more/\*: no data files here"),
+    "an unknown kind of storage": (data_key(path="ftp://host/a"), "ftp://host/a: no filesystem for this URI"),
+    "not Parquet": (lambda p: (p.folder / "data/b.parquet").write_text("x,y\n1,2\n3,4\n"), "b.parquet: not a readable Parquet file: 12 bytes"),
+    "an empty file": (lambda p: (p.folder / "data/b.parquet").touch(), "b.parquet: not a readable Parquet file: 0 bytes"),
+    "a file cut short": (content("data/a.parquet", lambda whole: whole[:-100]), "a.parquet: not a readable Parquet file"),
+    "no rows": (lambda p: p.write("a.parquet", table().slice(0, 0)), "but no row in"),
+    "no row groups": (lambda p: p.write("a.parquet", table().slice(0, 0), []), "but no row in"),
+    "fewer rows than expected": (data_key(expect={"rows": 21}), "data.expect.rows: expected 21, found 20"),
+    "fewer files than expected": (data_key(expect={"files": 2}), "data.expect.files: expected 2, found 1"),
+    "no feature column": (rows(x=None), "no columns for the model's input `x`.*\n.*\n.*columns: y"),
+    "no label column": (data_key(label="target"), r"a.parquet: column `target` is missing. Columns: x \(.*\), y \(int64\)"),
+    "no label column and too many numbers": (
+        all_of(new_model(4, 2), lambda p: p.write("a.parquet", pa.table({n: [1.0] for n in "abcdy"})), data_key(label="z")),
+        "a.parquet: column `z` is missing",
+    ),
+    "no feature column in one file": (rows("b.parquet", x=None), "b.parquet: column `x` is missing"),
+    "no label column in one file": (rows("b.parquet", y=None), "b.parquet: column `y` is missing"),
+    "text for numbers": (rows(x=TEXT), r"takes 4 values a row; got column `x` \(string\). Expected 4 columns, or one that holds lists of 4 numbers"),
+    "text for numbers in one file": (rows("b.parquet", x=TEXT), "b.parquet: column `x` is string; expected a list of 4"),
+    "lists of text": (rows(x=pa.array([["a"] * 4] * ROWS)), "column `x` holds string, which is not a number"),
+    "lists of another length": (rows(x=pa.array([[1.0] * 3] * ROWS, pa.list_(pa.float32(), 3))), "`x` holds lists of 3; input `x` needs 4"),
+    "lists of another length in one file": (
+        rows("b.parquet", x=pa.array([[1.0] * 5] * ROWS, pa.list_(pa.float32(), 5))), "b.parquet: column `x` holds lists of 5; input `x` needs 4"
+    ),
+    "ragged lists of another length": (rows(x=pa.array([[1.0] * 3] * ROWS)), "`x` holds lists of 3.* input `x` needs 4"),
+    "lists that are null": (rows(x=pa.nulls(ROWS, LISTS)), "none of the first 20 rows .*null_feature"),
+    "numbers too large": (rows(x=pa.array([[2**24 + 1, 0, 0, 0]] * ROWS)), "row 0 .*cannot hold exactly.*`cast: lossy`"),
+    "multilabel labels": (rows(y=pa.array([[1, 0]] * ROWS)), "label column `y` is a list.*: this is a multilabel task"),
+    "a regression target": (rows(y=np.arange(ROWS) + 0.5), "label column `y` holds 0.5, .*: this is a regression task"),
+    "labels of text without classes": (rows(y=TEXT), "label column `y` holds strings.*`data.classes`"),
+    "labels of text and classes of others": (
+        all_of(rows(y=TEXT), data_key(classes=["ham", "spam"])),
+        r"none of the first 20 rows .*unknown_label: 20.*holds a, b; classes, by name: ham, spam",
+    ),
+    "labels that are no text at all": (
+        all_of(rows(y=NO_UTF8), data_key(classes=["ham", "spam"])), "unknown_label: 20.*text that is not UTF-8"
+    ),
+    "labels that are long": (
+        all_of(rows(y=pa.array(["x" * 10_000] * ROWS)), data_key(classes=["ham", "spam"])), "holds x{40}; classes"
+    ),
+    "labels that are null": (rows(y=pa.nulls(ROWS, pa.int64())), "null_label: 20"),
+    "labels of another kind in one file": (rows("b.parquet", y=TEXT), "b.parquet: label column `y` holds string; in the first file it holds int64"),
+    "dates as labels": (rows(y=pa.array(range(ROWS), pa.date32())), "label column `y` is a date32.*expected integers"),
+    "booleans by foreign names": (
+        all_of(rows(y=np.arange(ROWS) > 9), data_key(classes=["no", "yes"], label_is="name")), "is boolean and `data.classes` are no, yes"
+    ),
+    "two columns of one name": (
+        lambda p: p.write("a.parquet", pa.Table.from_arrays([*table().columns, table()["y"]], ["x", "y", "y"])), "column `y` stands 2 times"
+    ),
+    "a positive class that is none": (data_key(positive="fraud"), "data.positive: `fraud` is none of the classes 0, 1"),
+    "a positive class of three": (all_of(new_model(4, 3), data_key(positive="1")), "are for two classes; this task has 3"),
+    "a null that does not fit": (model_key(inputs={"x": {"column": "x", "null": 1e300}}), "model.inputs.x.null: 1e\\+300 does not fit"),
+    "a page that is corrupt": (
+        all_of(lambda p: p.write("a.parquet", table(), write_page_checksum=True), lambda p: flip(p.folder / "data/a.parquet", 60)),
+        "a.parquet: row group 0 cannot be decoded",
+    ),
+}  # fmt: skip
+
+
+def refusal(place: Place) -> OrtbatchError:
+    """The one error of a run that never began."""
+    with pytest.raises(OrtbatchError) as caught:
+        place.run()
+    assert not (place.folder / "run").exists()
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_a_model_that_cannot_be_used_is_refused_before_anything_is_written(place: Place, case: str) -> None:
+    change, message = MODELS[case]
+    change(place)
+    error = refusal(place)
+    assert isinstance(error, (ModelError, DataError))
+    pytest.raises(OrtbatchError, place.run).match(message)
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_data_that_cannot_be_used_are_refused_before_anything_is_written(place: Place, case: str) -> None:
+    change, message = DATA[case]
+    change(place)
+    error = refusal(place)
+    assert isinstance(error, DataError)
+    pytest.raises(DataError, place.run).match(message)
+
+
+@pytest.mark.parametrize("target", ["m.onnx/run", "m.onnx", "data/a.parquet/deep/er"])
+def test_a_run_folder_that_cannot_be_written_is_refused_and_nothing_is_written(place: Place, target: str) -> None:
+    before = sorted(place.folder.rglob("*"))
+    with pytest.raises(RunFolderError, match=r"the run folder cannot be written: .*Give another with --run-dir") as caught:
+        place.run(str(place.folder / target))
+    assert caught.value.exit_code == 2
+    assert sorted(place.folder.rglob("*")) == before
+
+
+def test_a_page_that_is_corrupt_deep_in_the_data_is_a_failed_shard_that_is_named(place: Place) -> None:
+    corrupt(place.write("b.parquet", table(600), [300, 300], write_page_checksum=True), column=0, group=1)
+    with pytest.raises(ShardError, match=r"b\.parquet.*row group 1 cannot be decoded: .*CRC") as caught:
+        place.run()
+    assert caught.value.exit_code == 3
+    assert not (place.folder / "run" / "report.json").exists()
+
+
+def test_a_model_replaced_after_preflight_is_refused(place: Place) -> None:
+    prepared = prepare(place.job())
+    linear_model(place.folder / "m.onnx", 4, 2, seed=1)
+    fleet = InlineFleet(prepared)
+    with pytest.raises(ModelError, match=r"m\.onnx: changed after the run began"):
+        fleet.start_worker()
+    fleet.close()
+
+
+BAD_FIRST = {
+    "null_label": {"y": pa.array([None] * 600 + [0, 1] * 50, pa.int64())},
+    "null_feature": {"x": pa.array([None] * 600 + [[1.0, 2.0, 3.0, 4.0]] * 100, LISTS)},
+}
+
+
+@pytest.mark.parametrize("reason", BAD_FIRST)
+@pytest.mark.parametrize("groups", [None, [300, 300, 100]])
+def test_bad_rows_at_the_start_of_the_data_are_counted_as_any_others(
+    place: Place, reason: str, groups: list[int] | None
+) -> None:
+    place.write("a.parquet", table(700, **BAD_FIRST[reason]), groups)
+    place.keys["data"]["max_bad_rows"] = 600
+    place.keys["execution"] = {"shard_rows": 300}
+    report = place.run().report
+    assert report.data["coverage"]["rows"]["rejected"] == {reason: 600}
+    assert report.exit_code == 0

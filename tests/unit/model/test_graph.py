@@ -1,0 +1,131 @@
+"""What a file says of itself, and why it may not be used, before ONNX Runtime sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ortbatch.errors import ModelError
+from ortbatch.model.graph import read_graph
+from tests.models import linear_model
+
+WEIGHTS = numpy_helper.from_array(np.zeros((4, 4), np.float32), "w")
+
+
+def external(tensor: TensorProto) -> TensorProto:
+    """The same weights, said to lie in another file."""
+    outside = TensorProto()
+    outside.CopyFrom(tensor)
+    outside.ClearField("raw_data")
+    outside.data_location = TensorProto.EXTERNAL
+    outside.external_data.add(key="location", value="weights.bin")
+    return outside
+
+
+def content(
+    nodes: Sequence[onnx.NodeProto], initializers: Sequence[TensorProto] = (), functions: Sequence[onnx.FunctionProto] = ()
+) -> bytes:
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "out")]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:], initializers)
+    opsets = [helper.make_opsetid("com.example", 1), helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opsets, functions=functions, producer_name="maker")
+    model.producer_version = "1.2"
+    return model.SerializeToString()
+
+
+def chain(*operators: str) -> list[onnx.NodeProto]:
+    names = ["x", *(f"t{i}" for i in range(1, len(operators))), "out"]
+    return [helper.make_node(op, [a], [b]) for op, a, b in zip(operators, names, names[1:], strict=False)]
+
+
+ENDS = [
+    (("MatMul", "Softmax"), "Softmax"),
+    (("Sigmoid", "Identity", "Cast", "Squeeze"), "Sigmoid"),
+    (("Softmax", "Reshape", "Flatten", "Unsqueeze", "Dropout"), "Softmax"),
+    (("Softmax", "Relu"), "Relu"),
+    (("ArgMax", "Cast"), "ArgMax"),
+    (("Identity",), ""),
+]
+
+
+@pytest.mark.parametrize(("operators", "final"), ENDS)
+def test_the_operator_that_gives_an_output_its_meaning_is_found(operators: tuple[str, ...], final: str) -> None:
+    assert read_graph(content(chain(*operators)), "m.onnx").final_ops == {"out": final}
+
+
+def test_producer_and_opset_are_those_of_the_file() -> None:
+    graph = read_graph(content(chain("Softmax")), "m.onnx")
+    assert (graph.producer, graph.opset) == ("maker 1.2", 18)
+
+
+def test_nodes_without_inputs_or_in_a_circle_do_no_harm() -> None:
+    nodes = [helper.make_node("Identity", [], ["out"])]
+    assert read_graph(content(nodes), "m.onnx").final_ops == {"out": ""}
+    nodes = [helper.make_node("Identity", ["t"], ["out"]), helper.make_node("Identity", ["out"], ["t"])]
+    assert read_graph(content(nodes), "m.onnx").final_ops == {"out": ""}
+
+
+NOT_ONNX = [b"", b"x", b"PAR1" * 100, b"PK\x03\x04" + b"\0" * 50, b"{}", b"\x80\x04\x95" + b"a" * 50, bytes(range(256))]
+
+
+@pytest.mark.parametrize("garbage", NOT_ONNX)
+def test_what_is_no_model_is_refused_with_its_name_and_size(garbage: bytes) -> None:
+    with pytest.raises(ModelError, match=rf"m\.onnx: not an ONNX (file|model).*{len(garbage)} bytes"):
+        read_graph(garbage, "m.onnx")
+
+
+def test_a_model_cut_short_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+    whole = linear_model(tmp_path / "m.onnx", 4, 2).read_bytes()
+    for size in range(len(whole)):
+        try:
+            read_graph(whole[:size], "m.onnx")
+        except ModelError as error:
+            assert str(error).startswith("m.onnx: not an ONNX ")
+
+
+def in_a_branch(node: onnx.NodeProto) -> onnx.NodeProto:
+    info = helper.make_tensor_value_info("v", TensorProto.FLOAT, [4, 4])
+    branch = helper.make_graph([node], "branch", [], [info])
+    return helper.make_node("If", ["x"], ["out"], then_branch=branch, else_branch=branch)
+
+
+CONSTANT = helper.make_node("Constant", [], ["v"], value=external(WEIGHTS))
+FUNCTION = helper.make_function(
+    "com.example", "F", ["a"], ["v"], [CONSTANT], [helper.make_opsetid("", 18)]
+)
+SPARSE = helper.make_node(
+    "Constant", [], ["v"],
+    sparse_value=onnx.SparseTensorProto(values=external(WEIGHTS), indices=numpy_helper.from_array(np.zeros(1, np.int64)), dims=[4]),
+)  # fmt: skip
+OUTSIDE = {
+    "a weight": content(chain("Softmax"), [external(WEIGHTS)]),
+    "a constant": content([CONSTANT, *chain("Softmax")]),
+    "a constant in a branch": content([in_a_branch(CONSTANT)]),
+    "a constant in a branch of a branch": content([in_a_branch(in_a_branch(CONSTANT))]),
+    "a constant in a function": content(chain("Softmax"), functions=[FUNCTION]),
+    "a sparse constant": content([SPARSE, *chain("Softmax")]),
+}
+
+
+@pytest.mark.parametrize("where", OUTSIDE)
+def test_weights_in_other_files_are_refused_wherever_they_hide(where: str) -> None:
+    with pytest.raises(ModelError, match="weights lie in other files .*save the model as one file"):
+        read_graph(OUTSIDE[where], "m.onnx")
+
+
+def test_a_sparse_weight_in_another_file_is_refused() -> None:
+    model = onnx.load_model_from_string(content(chain("Softmax")))
+    model.graph.sparse_initializer.add().values.CopyFrom(external(WEIGHTS))
+    with pytest.raises(ModelError, match="weights lie in other files"):
+        read_graph(model.SerializeToString(), "m.onnx")
+
+
+def test_a_message_has_no_secret() -> None:
+    with pytest.raises(ModelError) as caught:
+        read_graph(b"", "s3://key:secret@bucket/m.onnx")
+    assert str(caught.value).startswith("s3://***@bucket/m.onnx: not an ONNX")
