@@ -76,3 +76,21 @@ def save(path: Path, graph: onnx.GraphProto) -> Path:
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
+
+
+def mixed_model(path: Path, columns: int, end: str = "logits", seed: int = 0) -> Path:
+    """x[N, 4] float32 beside n[N, 1] int64, · W + b, then `end`; the weights are `linear_weights(5, columns, seed)`."""
+    weights, bias = linear_weights(5, columns, seed)
+    nodes = [
+        helper.make_node("Cast", ["n"], ["n_float"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["x", "n_float"], ["flat"], axis=1),
+        helper.make_node("Gemm", ["flat", "w", "b"], ["sum"]),
+        _end(end),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4]),
+        helper.make_tensor_value_info("n", TensorProto.INT64, ["N", 1]),
+    ]
+    output = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", columns])
+    constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(bias, "b")]
+    return save(path, helper.make_graph(nodes, "mixed", inputs, [output], constants))

@@ -191,7 +191,7 @@ def _holds(dtype: np.dtype[Any], value: float | int | bool) -> bool:
 
 
 def _row_shape(spec: TensorSpec, columns: Sequence[str], first: pa.DataType) -> tuple[int, ...]:
-    """Shape of one row; an open dimension is filled from the number of columns or the length of the only one's lists."""
+    """Shape of one row; an open dimension is filled from the columns, or from the length of their lists."""
     if not spec.shape:
         raise DataError(f"input `{spec}` of the model has no batch dimension; export it with one.")
     if spec.shape[0] is not None:
@@ -209,8 +209,8 @@ def _row_shape(spec: TensorSpec, columns: Sequence[str], first: pa.DataType) -> 
     if open_dims == 0:
         if not is_list and width != known:
             raise DataError(
-                f"input `{spec}` takes {known} values a row; got {_given(columns, first)}. Expected {known} columns, or "
-                f"one that holds lists of {known} numbers."
+                f"input `{spec}` takes {known} values a row; got {_given(columns, first)}. Expected {known} columns, "
+                f"or one that holds lists of {known} numbers."
             )
         return tuple(dim for dim in dims if dim is not None)
     if open_dims > 1 or width is None or width % known:

@@ -133,6 +133,16 @@ def _replace(target: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def remove(uri: str) -> None:
+    """Delete a file if it is there."""
+    filesystem, path = locate(uri)
+    try:
+        if exists(uri):
+            filesystem.delete_file(path)
+    except OSError as error:
+        raise storage_error(uri, error) from None
+
+
 def exists(uri: str) -> bool:
     """Is there a file or folder of this name?"""
     filesystem, path = locate(uri)

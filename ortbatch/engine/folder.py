@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ortbatch.data.storage import exists, locate, read_bytes, storage_error, write_bytes
+from ortbatch.data.storage import exists, read_bytes, remove, write_bytes
 from ortbatch.errors import OrtbatchError, RunFolderError
 from ortbatch.job.redaction import redact
 
@@ -75,7 +75,7 @@ class RunFolder:
             RunFolderError: if the folder cannot be written.
         """
         for name in (REPORT, TABLE):
-            _remove(self.file(name))
+            remove(self.file(name))
         self.claim(prepared)
 
     def claim(self, prepared: Prepared) -> None:
@@ -100,16 +100,6 @@ class RunFolder:
             return dict(json.loads(read_bytes(self.file(PLAN)))["identity"])
         except (ValueError, KeyError, TypeError):
             return {}
-
-
-def _remove(uri: str) -> None:
-    """Delete a file if it is there."""
-    filesystem, path = locate(uri)
-    try:
-        if exists(uri):
-            filesystem.delete_file(path)
-    except OSError as error:
-        raise storage_error(uri, error) from None
 
 
 def parts_of(prepared: Prepared) -> dict[str, str]:

@@ -284,8 +284,8 @@ def _wrong_length(inputs: tuple[InputBinding, ...], table: pa.Table) -> str:
         if wrong := sorted(set(found) - {binding.width}):
             shown = ", ".join(map(str, wrong[:5]))
             return (
-                f": column `{binding.columns[0]}` holds lists of {shown}; input `{binding.name}` needs {binding.width}; "
-                "ragged lists are not available yet"
+                f": column `{binding.columns[0]}` holds lists of {shown}; input `{binding.name}` needs "
+                f"{binding.width}; ragged lists are not available yet"
             )
     return ""
 

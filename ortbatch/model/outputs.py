@@ -166,7 +166,12 @@ def settle_output(output: Output, values: NDArray[Any]) -> Output:
 
 def _kind_by_values(name: str, values: NDArray[Any], columns: int) -> str:
     finite = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)].astype(np.float64)
-    unit = bool(((finite >= 0) & (finite <= 1 + _RANGE_TOLERANCE)).all()) and finite.size > 0
+    if not finite.size:
+        raise ModelError(
+            f"output `{name}` is not finite for any of {len(values)} rows that were tried, so nothing tells logits "
+            "from probabilities. Look at the features, or say `model: {output: {kind: logits}}` or `probabilities`."
+        )
+    unit = bool(((finite >= 0) & (finite <= 1 + _RANGE_TOLERANCE)).all())
     if not unit:
         return "logits"
     if columns == 1 or bool((np.abs(finite.sum(axis=1) - 1) <= _SUM_TOLERANCE).all()):

@@ -211,7 +211,7 @@ def _by_cells(confusion: ConfusionMatrix) -> dict[str, float]:
     from sklearn import metrics
 
     true, predicted, counts = confusion.cells()
-    # As integers the products inside scikit-learn would pass int64 at three billion rows.
+    # Older scikit-learn multiplies the margins as it gets them: integers would pass int64 at three billion rows.
     weight = counts.astype(np.float64)
 
     def ask(function: Callable[..., Any], **options: Any) -> Any:

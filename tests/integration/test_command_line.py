@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import ortbatch
@@ -134,6 +135,14 @@ def test_check_says_how_the_job_fits_and_writes_nothing(tmp_path: Path) -> None:
     assert done.code == 0
     assert done.out.startswith("OK small can run\ndata: 120 rows in 3 files, 3 shards\n")
     assert files_of(tmp_path) == before
+
+
+def test_check_shows_odd_names_of_columns_inert(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", JOB.replace("label: label", 'label: "[b]la\\x1b[31mbel"'))
+    for part in (tmp_path / "job" / "data").iterdir():
+        table = pq.read_table(part)
+        pq.write_table(table.rename_columns([*table.column_names[:-1], "[b]la\x1b[31mbel"]), part)
+    assert "label: column [b]la\\x1b[31mbel, by name" in call("check", job).out
 
 
 def test_report_prints_what_the_run_printed(run: tuple[Path, Done]) -> None:

@@ -19,7 +19,7 @@ from ortbatch.engine.prepare import prepare
 from ortbatch.errors import DataError, ModelError, OrtbatchError, RunFolderError, ShardError
 from ortbatch.job import Job
 from tests.models import linear_model, save
-from tests.tables import corrupt, flip, write_table
+from tests.tables import corrupt, write_table
 
 ROWS = 20
 LISTS = pa.list_(pa.float32(), 4)
@@ -61,122 +61,150 @@ def place(tmp_path: Path) -> Place:
     return Place.make(tmp_path)
 
 
-def model_key(**keys: Any) -> Callable[[Place], Any]:
+Change = Callable[[Place], Any]
+
+
+def model_key(**keys: Any) -> Change:
     return lambda place: place.keys["model"].update(keys)
 
 
-def data_key(**keys: Any) -> Callable[[Place], Any]:
+def data_key(**keys: Any) -> Change:
     return lambda place: place.keys["data"].update(keys)
 
 
-def rows(file: str = "a.parquet", **columns: Any) -> Callable[[Place], Any]:
-    return lambda place: place.write(file, table(**columns))
+def rows(name: str = "a.parquet", **columns: Any) -> Change:
+    return lambda place: place.write(name, table(**columns))
 
 
-def all_of(*changes: Callable[[Place], Any]) -> Callable[[Place], Any]:
+def all_of(*changes: Change) -> Change:
     return lambda place: [change(place) for change in changes]
 
 
-def content(file: str, make: Callable[[bytes], bytes]) -> Callable[[Place], Any]:
+def content(name: str, make: Callable[[bytes], bytes]) -> Change:
     """Change the bytes of a file that is there."""
-    return lambda place: (place.folder / file).write_bytes(make((place.folder / file).read_bytes()))
+    return lambda place: (place.folder / name).write_bytes(make((place.folder / name).read_bytes()))
 
 
-def new_model(features: int, columns: int, **options: Any) -> Callable[[Place], Any]:
+def file(name: str, content: bytes) -> Change:
+    return lambda place: (place.folder / "data" / name).write_bytes(content)
+
+
+def new_model(features: int, columns: int, **options: Any) -> Change:
     return lambda place: linear_model(place.folder / "m.onnx", features, columns, **options)
 
 
-def one_node(*nodes: onnx.NodeProto, out: tuple[Any, ...], batch: Any = "N") -> Callable[[Place], Any]:
+def one_node(*nodes: onnx.NodeProto, out: tuple[Any, ...], batch: Any = "N") -> Change:
     info = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 4])]
     result = [helper.make_tensor_value_info("out", TensorProto.FLOAT, list(out))]
     return lambda place: save(place.folder / "m.onnx", helper.make_graph(list(nodes), "g", info, result))
 
 
 FEWER = helper.make_node("ReduceMean", ["x"], ["out"], keepdims=0)
-CUBE = helper.make_node("Identity", ["x"], ["out"])
+SAME = helper.make_node("Identity", ["x"], ["out"])
 TEXT = pa.array(["a", "b"] * (ROWS // 2))
-NO_UTF8 = pa.Array.from_buffers(pa.string(), ROWS, [None, pa.array(range(ROWS + 1), pa.int32()).buffers()[1], pa.py_buffer(b"\xff" * ROWS)])
+OFFSETS = pa.array(range(ROWS + 1), pa.int32()).buffers()[1]
+NO_UTF8 = pa.Array.from_buffers(pa.string(), ROWS, [None, OFFSETS, pa.py_buffer(b"\xff" * ROWS)])
 
-MODELS: dict[str, tuple[Callable[[Place], Any], str]] = {
-    "no such model": (model_key(path="none.onnx"), "none.onnx: no such file"),
-    "a folder as model": (model_key(path="data"), "data: cannot be read: .*is a directory"),
-    "a table as model": (model_key(path="data/a.parquet"), "a.parquet: not an ONNX"),
-    "an empty model": (content("m.onnx", lambda whole: b""), "m.onnx: not an ONNX model: 0 bytes"),
-    "a model cut short": (content("m.onnx", lambda whole: whole[:-50]), r"m\.onnx: (not an ONNX|ONNX Runtime cannot load)"),
-    "a provider that is not there": (model_key(providers=["CUDAExecutionProvider"]), "CUDAExecutionProvider not in .* has .*CPU"),
-    "an output that is not there": (model_key(output={"name": "q"}), "no output `q`; it has `out: float32"),
-    "a fixed batch": (one_node(CUBE, out=(8, 4), batch=8), "has a fixed batch of 8"),
-    "outputs for all rows at once": (one_node(FEWER, out=()), r"out.*shape \[\] .*first dimension must be the batch"),
+
+def fixed_lists(width: int) -> pa.Array:
+    return pa.array([[1.0] * width] * ROWS, pa.list_(pa.float32(), width))
+
+
+MODELS: dict[str, tuple[Change, str]] = {
+    "no such model": (model_key(path="none.onnx"), r"none\.onnx: no such file"),
+    "a folder as model": (model_key(path="data"), r"data: cannot be read: .*is a directory"),
+    "a table as model": (model_key(path="data/a.parquet"), r"a\.parquet: not an ONNX"),
+    "an empty model": (content("m.onnx", lambda whole: b""), r"m\.onnx: not an ONNX model: 0 bytes"),
+    "a model cut short": (content("m.onnx", lambda whole: whole[:-50]), r"m\.onnx: (not an ONNX|.* cannot load)"),
+    "no such provider": (model_key(providers=["CUDAExecutionProvider"]), r"CUDAExecutionProvider not in .* has .*CPU"),
+    "no such output": (model_key(output={"name": "q"}), "no output `q`; it has `out: float32"),
+    "a fixed batch": (one_node(SAME, out=(8, 4), batch=8), "has a fixed batch of 8"),
+    "an output for all rows": (one_node(FEWER, out=()), r"out.*shape \[\] .*first dimension must be the batch"),
     "a multilabel model": (new_model(4, 3, end="Sigmoid"), "sigmoid over 3 columns: this is a multilabel model"),
-    "more classes in the job": (data_key(classes=["0", "1", "2"]), "scores 2 classes, `data.classes` names 3: 0, 1, 2"),
-    "columns for an input of another width": (new_model(5, 2), r"`x` holds lists of 4; input `x` needs 5"),
-}  # fmt: skip
+    "more classes in the job": (data_key(classes=["a", "b", "c"]), "scores 2 classes, `data.classes` names 3: a, b, c"),
+    "an input of another width": (new_model(5, 2), "`x` holds lists of 4; input `x` needs 5"),
+}
 
-DATA: dict[str, tuple[Callable[[Place], Any], str]] = {
+FILES: dict[str, tuple[Change, str]] = {
     "no such folder": (data_key(path="none"), "none: no such file or folder"),
     "an empty glob": (data_key(path="data/b*.parquet"), r"data/b\*\.parquet: no data files here"),
     "one empty glob of two": (data_key(path=["data", "more/*"]), r"more/\*: no data files here"),
-    "an unknown kind of storage": (data_key(path="ftp://host/a"), "ftp://host/a: no filesystem for this URI"),
-    "not Parquet": (lambda p: (p.folder / "data/b.parquet").write_text("x,y\n1,2\n3,4\n"), "b.parquet: not a readable Parquet file: 12 bytes"),
-    "an empty file": (lambda p: (p.folder / "data/b.parquet").touch(), "b.parquet: not a readable Parquet file: 0 bytes"),
-    "a file cut short": (content("data/a.parquet", lambda whole: whole[:-100]), "a.parquet: not a readable Parquet file"),
+    "an unknown storage": (data_key(path="ftp://host/a"), "ftp://host/a: no filesystem for this URI"),
+    "not Parquet": (file("b.parquet", b"x,y\n1,2\n3,4\n"), r"b\.parquet: not a readable Parquet file: 12 bytes"),
+    "an empty file": (file("b.parquet", b""), r"b\.parquet: not a readable Parquet file: 0 bytes"),
+    "a file cut short": (content("data/a.parquet", lambda whole: whole[:-100]), "not a readable Parquet file"),
     "no rows": (lambda p: p.write("a.parquet", table().slice(0, 0)), "but no row in"),
     "no row groups": (lambda p: p.write("a.parquet", table().slice(0, 0), []), "but no row in"),
-    "fewer rows than expected": (data_key(expect={"rows": 21}), "data.expect.rows: expected 21, found 20"),
-    "fewer files than expected": (data_key(expect={"files": 2}), "data.expect.files: expected 2, found 1"),
-    "no feature column": (rows(x=None), "no columns for the model's input `x`.*\n.*\n.*columns: y"),
-    "no label column": (data_key(label="target"), r"a.parquet: column `target` is missing. Columns: x \(.*\), y \(int64\)"),
-    "no label column and too many numbers": (
-        all_of(new_model(4, 2), lambda p: p.write("a.parquet", pa.table({n: [1.0] for n in "abcdy"})), data_key(label="z")),
-        "a.parquet: column `z` is missing",
+    "other rows than expected": (data_key(expect={"rows": 21}), r"data\.expect\.rows: expected 21, found 20"),
+    "other files than expected": (data_key(expect={"files": 2}), r"data\.expect\.files: expected 2, found 1"),
+    "a corrupt page": (
+        all_of(
+            lambda p: p.write("a.parquet", table(), write_page_checksum=True),
+            lambda p: corrupt(p.folder / "data/a.parquet", column=0, group=0),
+        ),
+        r"a\.parquet: row group 0 cannot be decoded",
     ),
-    "no feature column in one file": (rows("b.parquet", x=None), "b.parquet: column `x` is missing"),
-    "no label column in one file": (rows("b.parquet", y=None), "b.parquet: column `y` is missing"),
-    "text for numbers": (rows(x=TEXT), r"takes 4 values a row; got column `x` \(string\). Expected 4 columns, or one that holds lists of 4 numbers"),
-    "text for numbers in one file": (rows("b.parquet", x=TEXT), "b.parquet: column `x` is string; expected a list of 4"),
+}
+
+COLUMNS: dict[str, tuple[Change, str]] = {
+    "no feature": (rows(x=None), r"no columns for the model's input `x`.*\n.*\n.*columns: y"),
+    "no label": (data_key(label="z"), r"a\.parquet: column `z` is missing\. Columns: x \(.*\), y \(int64\)"),
+    "no label and too many numbers": (
+        all_of(lambda p: p.write("a.parquet", pa.table({n: [1.0] for n in "abcdy"})), data_key(label="z")),
+        r"a\.parquet: column `z` is missing",
+    ),
+    "no feature in one file": (rows("b.parquet", x=None), r"b\.parquet: column `x` is missing"),
+    "no label in one file": (rows("b.parquet", y=None), r"b\.parquet: column `y` is missing"),
+    "a label twice": (
+        lambda p: p.write("a.parquet", pa.Table.from_arrays([*table().columns, table()["y"]], ["x", "y", "y"])),
+        "column `y` stands 2 times",
+    ),
+    "text": (rows(x=TEXT), r"takes 4 values a row; got column `x` \(string\)\. Expected 4 columns, or one that"),
+    "text in one file": (rows("b.parquet", x=TEXT), r"b\.parquet: column `x` is string; expected a list of 4"),
     "lists of text": (rows(x=pa.array([["a"] * 4] * ROWS)), "column `x` holds string, which is not a number"),
-    "lists of another length": (rows(x=pa.array([[1.0] * 3] * ROWS, pa.list_(pa.float32(), 3))), "`x` holds lists of 3; input `x` needs 4"),
-    "lists of another length in one file": (
-        rows("b.parquet", x=pa.array([[1.0] * 5] * ROWS, pa.list_(pa.float32(), 5))), "b.parquet: column `x` holds lists of 5; input `x` needs 4"
-    ),
-    "ragged lists of another length": (rows(x=pa.array([[1.0] * 3] * ROWS)), "`x` holds lists of 3.* input `x` needs 4"),
-    "lists that are null": (rows(x=pa.nulls(ROWS, LISTS)), "none of the first 20 rows .*null_feature"),
-    "numbers too large": (rows(x=pa.array([[2**24 + 1, 0, 0, 0]] * ROWS)), "row 0 .*cannot hold exactly.*`cast: lossy`"),
-    "multilabel labels": (rows(y=pa.array([[1, 0]] * ROWS)), "label column `y` is a list.*: this is a multilabel task"),
-    "a regression target": (rows(y=np.arange(ROWS) + 0.5), "label column `y` holds 0.5, .*: this is a regression task"),
-    "labels of text without classes": (rows(y=TEXT), "label column `y` holds strings.*`data.classes`"),
-    "labels of text and classes of others": (
-        all_of(rows(y=TEXT), data_key(classes=["ham", "spam"])),
-        r"none of the first 20 rows .*unknown_label: 20.*holds a, b; classes, by name: ham, spam",
-    ),
-    "labels that are no text at all": (
-        all_of(rows(y=NO_UTF8), data_key(classes=["ham", "spam"])), "unknown_label: 20.*text that is not UTF-8"
-    ),
-    "labels that are long": (
-        all_of(rows(y=pa.array(["x" * 10_000] * ROWS)), data_key(classes=["ham", "spam"])), "holds x{40}; classes"
-    ),
-    "labels that are null": (rows(y=pa.nulls(ROWS, pa.int64())), "null_label: 20"),
-    "labels of another kind in one file": (rows("b.parquet", y=TEXT), "b.parquet: label column `y` holds string; in the first file it holds int64"),
-    "dates as labels": (rows(y=pa.array(range(ROWS), pa.date32())), "label column `y` is a date32.*expected integers"),
-    "booleans by foreign names": (
-        all_of(rows(y=np.arange(ROWS) > 9), data_key(classes=["no", "yes"], label_is="name")), "is boolean and `data.classes` are no, yes"
-    ),
-    "two columns of one name": (
-        lambda p: p.write("a.parquet", pa.Table.from_arrays([*table().columns, table()["y"]], ["x", "y", "y"])), "column `y` stands 2 times"
-    ),
-    "a positive class that is none": (data_key(positive="fraud"), "data.positive: `fraud` is none of the classes 0, 1"),
-    "a positive class of three": (all_of(new_model(4, 3), data_key(positive="1")), "are for two classes; this task has 3"),
-    "a null that does not fit": (model_key(inputs={"x": {"column": "x", "null": 1e300}}), "model.inputs.x.null: 1e\\+300 does not fit"),
-    "a page that is corrupt": (
-        all_of(lambda p: p.write("a.parquet", table(), write_page_checksum=True), lambda p: flip(p.folder / "data/a.parquet", 60)),
-        "a.parquet: row group 0 cannot be decoded",
+    "lists of 3": (rows(x=fixed_lists(3)), "`x` holds lists of 3; input `x` needs 4"),
+    "lists of 5 in one file": (rows("b.parquet", x=fixed_lists(5)), r"b\.parquet: .*lists of 5; input `x` needs 4"),
+    "ragged lists of 3": (rows(x=pa.array([[1.0] * 3] * ROWS)), r"`x` holds lists of 3.* input `x` needs 4"),
+    "lists that are null": (rows(x=pa.nulls(ROWS, LISTS)), r"none of the first 20 rows .*null_feature"),
+    "numbers too large": (rows(x=pa.array([[2**24 + 1] * 4] * ROWS)), r"row 0 .*cannot hold exactly.*`cast: lossy`"),
+    "a null that does not fit": (
+        model_key(inputs={"x": {"column": "x", "null": 1e300}}), r"model\.inputs\.x\.null: 1e\+300 does not fit"
     ),
 }  # fmt: skip
 
+LABELS: dict[str, tuple[Change, str]] = {
+    "lists": (rows(y=pa.array([[1, 0]] * ROWS)), r"label column `y` is a list.*: this is a multilabel task"),
+    "halves": (rows(y=np.arange(ROWS) + 0.5), r"label column `y` holds 0\.5, .*: this is a regression task"),
+    "dates": (rows(y=pa.array(range(ROWS), pa.date32())), r"label column `y` is a date32.*expected integers"),
+    "nulls": (rows(y=pa.nulls(ROWS, pa.int64())), "null_label: 20"),
+    "text without classes": (rows(y=TEXT), r"label column `y` holds strings.*`data.classes`"),
+    "text of other classes": (
+        all_of(rows(y=TEXT), data_key(classes=["ham", "spam"])),
+        r"none of the first 20 rows .*unknown_label: 20.*holds a, b; classes, by name: ham, spam",
+    ),
+    "text that is none": (
+        all_of(rows(y=NO_UTF8), data_key(classes=["ham", "spam"])), r"unknown_label: 20.*text that is not UTF-8"
+    ),
+    "long text": (
+        all_of(rows(y=pa.array(["x" * 10_000] * ROWS)), data_key(classes=["ham", "spam"])), "holds x{40}; classes"
+    ),
+    "text in one file": (rows("b.parquet", y=TEXT), r"b\.parquet: .*`y` holds string; in the first file .* int64"),
+    "booleans by foreign names": (
+        all_of(rows(y=np.arange(ROWS) > 9), data_key(classes=["no", "yes"], label_is="name")),
+        "is boolean and `data.classes` are no, yes",
+    ),
+    "no such positive class": (data_key(positive="x"), r"data\.positive: `x` is none of the classes 0, 1"),
+    "one of three positive": (
+        all_of(new_model(4, 3), data_key(positive="1")), "are for two classes; this task has 3"
+    ),
+}  # fmt: skip
 
-def refusal(place: Place) -> OrtbatchError:
+CASES = {**{f"labels: {name}": case for name, case in LABELS.items()}, **FILES, **COLUMNS}
+
+
+def refusal(place: Place, message: str) -> OrtbatchError:
     """The one error of a run that never began."""
-    with pytest.raises(OrtbatchError) as caught:
+    with pytest.raises(OrtbatchError, match=message) as caught:
         place.run()
     assert not (place.folder / "run").exists()
     assert caught.value.exit_code == 2
@@ -187,24 +215,22 @@ def refusal(place: Place) -> OrtbatchError:
 def test_a_model_that_cannot_be_used_is_refused_before_anything_is_written(place: Place, case: str) -> None:
     change, message = MODELS[case]
     change(place)
-    error = refusal(place)
-    assert isinstance(error, (ModelError, DataError))
-    pytest.raises(OrtbatchError, place.run).match(message)
+    assert isinstance(refusal(place, message), (ModelError, DataError))
 
 
-@pytest.mark.parametrize("case", DATA)
+@pytest.mark.parametrize("case", CASES)
 def test_data_that_cannot_be_used_are_refused_before_anything_is_written(place: Place, case: str) -> None:
-    change, message = DATA[case]
+    change, message = CASES[case]
     change(place)
-    error = refusal(place)
-    assert isinstance(error, DataError)
-    pytest.raises(DataError, place.run).match(message)
+    assert isinstance(refusal(place, message), DataError)
 
 
 @pytest.mark.parametrize("target", ["m.onnx/run", "m.onnx", "data/a.parquet/deep/er"])
 def test_a_run_folder_that_cannot_be_written_is_refused_and_nothing_is_written(place: Place, target: str) -> None:
     before = sorted(place.folder.rglob("*"))
-    with pytest.raises(RunFolderError, match=r"the run folder cannot be written: .*Give another with --run-dir") as caught:
+    with pytest.raises(
+        RunFolderError, match=r"the run folder cannot be written: .*Give another with --run-dir"
+    ) as caught:
         place.run(str(place.folder / target))
     assert caught.value.exit_code == 2
     assert sorted(place.folder.rglob("*")) == before

@@ -1,4 +1,4 @@
-"""Columns feed inputs by name, by the job, or in order when nothing else is possible; anything else lists both sides."""
+"""Columns feed inputs by name, by the job, or in order if nothing else is possible; an error lists both sides."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ REFUSED = {
     "a column that is not there": (spec(), ABC, {"x": ["a", "q", "r"]}, [
         "input `x` names column `q`, `r`, which the data do not have", "a (float)",
     ]),
-    "too few columns in the job": (spec(), ABC, {"x": ["a", "b"]}, ["takes 3 values a row; got 2 columns: a, b. Expected 3 columns, or one that holds lists of 3 numbers"]),
+    "too few columns in the job": (spec(), ABC, {"x": ["a", "b"]}, [
+        "takes 3 values a row; got 2 columns: a, b. Expected 3 columns, or one that holds lists of 3 numbers",
+    ]),
     "one scalar for many": (spec("a"), ABC, None, ["takes 3 values a row; got column `a` (float). Expected 3 columns"]),
     "lists of another length": (spec(shape=(None, 1, 2, 2)), schema(x=pa.list_(F32, 3), y=pa.int64()), None, [
         "a.parquet", "column `x` holds lists of 3; input `x` needs 4 (1×2×2)",
@@ -177,7 +179,9 @@ REFUSED = {
     ]),
     "an input of text": (spec("a", (None, 1), "string"), ABC, None, ["is not numeric"]),
     "an input of bfloat16": (spec("a", (None, 1), "bfloat16"), ABC, None, ["is not numeric"]),
-    "no label": (spec(), schema(a=F32, b=F32, c=F32, z=F32), {"x": ["a", "b", "c"]}, ["a.parquet", "column `y` is missing"]),
+    "no label": (spec(), schema(a=F32, b=F32, c=F32, z=F32), {"x": ["a", "b", "c"]}, [
+        "a.parquet", "column `y` is missing",
+    ]),
     "many columns": (spec(), schema(**WIDE, y=F32), None, ["c000 (float), ", "c019 (float), … (51 in all)"]),
 }  # fmt: skip
 
@@ -202,7 +206,7 @@ DOUBLED = pa.schema([("a", F32), ("b", F32), ("a", F32), ("y", pa.int64())])
 
 @pytest.mark.parametrize("given", [None, {"x": ["a", "b", "a"]}])
 def test_a_column_that_stands_twice_feeds_nothing(given: dict[str, Any] | None) -> None:
-    with pytest.raises(DataError, match="column `a` stands 2 times|no columns for the model's input"):
+    with pytest.raises(DataError, match=r"column `a` stands 2 times|no columns for the model's input"):
         bind(spec(), DOUBLED, given)
 
 

@@ -84,7 +84,10 @@ ROWS: dict[str, tuple[Any, Any]] = {
 
 def first_reasons(rows: list[tuple[Any, Any]]) -> list[str]:
     """The first reason against each row."""
-    columns = {"list": pa.array([r[0] for r in rows], pa.list_(pa.int64())), "n": pa.array([r[1] for r in rows], pa.int64())}
+    columns = {
+        "list": pa.array([r[0] for r in rows], pa.list_(pa.int64())),
+        "n": pa.array([r[1] for r in rows], pa.int64()),
+    }
     bad = Features(TWO, pa.table(columns)).bad
     return [next(reason for reason, mask in bad.items() if mask[i]) for i in range(len(rows))]
 

@@ -125,7 +125,9 @@ def test_a_name_that_is_no_text_is_refused_at_once(tmp_path: Path, column: str) 
     path = write_table(tmp_path / "a.parquet", {column: [1]}, store_schema=False)
     content = path.read_bytes()
     name = column.encode()
-    path.write_bytes(content[:-200] + content[-200:].replace(bytes([len(name)]) + name, bytes([len(name)]) + b"\xff" * len(name)))
+    path.write_bytes(
+        content[:-200] + content[-200:].replace(bytes([len(name)]) + name, bytes([len(name)]) + b"\xff" * len(name))
+    )
     with pytest.raises(DataError, match="its footer cannot be read: 'utf-8' codec"):
         read_footer(str(path))
 

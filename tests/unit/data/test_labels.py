@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ortbatch.data.labels import (
-    NULL_LABEL, UNKNOWN_LABEL, Labels, bind_labels, check_label_names, fractional, is_integer_name,
-)  # fmt: skip
+    NULL_LABEL,
+    UNKNOWN_LABEL,
+    Labels,
+    bind_labels,
+    check_label_names,
+    fractional,
+    is_integer_name,
+)
 from ortbatch.errors import DataError
 from tests.unit.data.arrow import FLOATS, INTEGERS, columns, values_of
 
@@ -49,7 +55,9 @@ def check(labels: Labels, column: pa.ChunkedArray) -> None:
 def test_every_number_is_the_class_that_a_plain_loop_gives_it(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from([*INTEGERS, *FLOATS]))
     classes, by = data.draw(st.sampled_from(NUMBER_CLASSES)), data.draw(st.sampled_from(["name", "index"]))
-    likely = [v for v in (*range(-2, 9), 300) if not (v < 0 and str(kind)[0] == "u") and (v < 128 or kind.bit_width > 8)]
+    likely = [
+        v for v in (*range(-2, 9), 300) if not (v < 0 and str(kind)[0] == "u") and (v < 128 or kind.bit_width > 8)
+    ]
     near = st.sampled_from([float(v) for v in likely] if pa.types.is_floating(kind) else likely)
     check(Labels("y", classes, by), data.draw(columns(kind, near | values_of(kind))))
 

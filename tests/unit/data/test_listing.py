@@ -16,8 +16,8 @@ from ortbatch.data.storage import list_files, locate, write_bytes
 from ortbatch.errors import DataError
 
 TREE = [
-    "a.parquet", "b.parquet", "ab.parquet", "ä b%20.parquet", "x/a.parquet", "x/y/a.parquet", "x/y/b.txt", "z/c.parquet",
-    "_SUCCESS", ".hidden.parquet", "_tmp/a.parquet", "x/.git/a.parquet", "x/_y/a.parquet",
+    "a.parquet", "b.parquet", "ab.parquet", "ä b%20.parquet", "x/a.parquet", "x/y/a.parquet", "x/y/b.txt",
+    "z/c.parquet", "_SUCCESS", ".hidden.parquet", "_tmp/a.parquet", "x/.git/a.parquet", "x/_y/a.parquet",
 ]  # fmt: skip
 DATA = sorted(name for name in TREE if not any(part[0] in "_." for part in name.split("/")))
 
@@ -55,8 +55,8 @@ PIECES = st.sampled_from(["*", "**", "?", "[ab]", "[!a]", "a", "x", "y", ".parqu
 @given(parts=st.lists(st.lists(PIECES, min_size=1, max_size=3).map("".join), min_size=1, max_size=4))
 def test_a_glob_names_what_python_s_glob_does_but_hidden_names(tree: Path, parts: list[str]) -> None:
     pattern = "/".join("**" if "**" in part else part for part in parts)
-    found = glob.glob(f"{glob.escape(str(tree))}/{pattern}", recursive=True)
-    want = sorted({name for name in below(tree, found) if name in DATA})
+    found = glob.glob(pattern, root_dir=tree, recursive=True)  # noqa: PTH207 (pathlib has other rules for `**`)
+    want = sorted(set(found) & set(DATA))
     if (tree / pattern).is_dir():
         return
     try:
@@ -106,7 +106,15 @@ def test_a_question_mark_is_a_pattern_in_a_file_uri_too(tree: Path) -> None:
     assert below(tree, list_files([f"file://{quote(str(tree))}/?.parquet"])) == ["a.parquet", "b.parquet"]
 
 
-TWICE = ["{0}", "{0}/a.parquet", "{0}/./a.parquet", "{0}/x/../a.parquet", "{0}//a.parquet", "{0}/*", "file://{1}/a.parquet"]
+TWICE = [
+    "{0}",
+    "{0}/a.parquet",
+    "{0}/./a.parquet",
+    "{0}/x/../a.parquet",
+    "{0}//a.parquet",
+    "{0}/*",
+    "file://{1}/a.parquet",
+]
 
 
 @pytest.mark.parametrize("again", TWICE)

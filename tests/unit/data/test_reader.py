@@ -49,7 +49,7 @@ def test_every_row_is_read_once_with_its_file_and_number(place: Any, layout: lis
 
 MIXED = {
     "x": [1.0, None, 3.0, 4.0, 5.0, 6.0, 7.0],
-    "fixed": pa.array([[1.0, 2.0], None, [5.0, 6.0], [7.0, 8.0], [9.0, None], None, [3.0, 4.0]], pa.list_(pa.float32(), 2)),
+    "fixed": pa.array([[1, 2], None, [5, 6], [7, 8], [9, None], None, [3, 4]], pa.list_(pa.float32(), 2)),
     "list": [[1], [], None, [4, 4], [None], [6], [7]],
     "text": pa.array(["a", "b", None, "a", "c", "a", "b"]).dictionary_encode(),
     "flag": [True, None, False, True, True, False, False],

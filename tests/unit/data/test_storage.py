@@ -63,7 +63,7 @@ def test_a_failed_write_keeps_the_old_bytes_and_leaves_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(StorageError, match="cannot be written: .*No space left"):
+    with pytest.raises(StorageError, match=r"cannot be written: .*No space left"):
         write_bytes(str(tmp_path / "f"), b"new")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("f", b"old")]
 

@@ -86,7 +86,6 @@ SETTLED = [
     ([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]], "probabilities", 3),
     ([[float("nan"), 0.5], [0.2, 0.8]], "probabilities", 2),
     ([[float("inf"), 0.5], [0.2, 3.0]], "logits", 2),
-    ([[float("nan"), float("nan")]], "logits", 2),
 ]
 
 
@@ -102,12 +101,14 @@ def test_probabilities_of_float16_add_up_well_enough() -> None:
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
-def test_what_the_job_or_the_graph_says_is_not_guessed_again(kind: str) -> None:
-    assert settle([[0.2, 0.8], [3.0, -3.0]], kind).kind == kind
+@pytest.mark.parametrize("values", [[[0.2, 0.8], [3.0, -3.0]], [[float("nan"), float("nan")]]])
+def test_what_the_job_or_the_graph_says_is_not_guessed_again(kind: str, values: Any) -> None:
+    assert settle(values, kind).kind == kind
 
 
 UNSETTLED = [
     ([[0.9, 0.8], [0.1, 0.1]], None, "do not add up to 1: a multilabel model.*kind: logits"),
+    ([[float("nan"), 1.0], [float("inf"), 0.0]], None, "not finite for any of 2 rows .*kind: logits"),
     ([[[0.5, 0.5]]], None, r"has shape \[1, 1, 2\] for 1 rows; expected \[rows\] or \[rows, classes\]"),
     (np.empty((3, 0)), None, r"has shape \[3, 0\]"),
     ([[1, 0, 1]], "label", "gives 3 labels a row: a multilabel model"),

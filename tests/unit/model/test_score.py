@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ortbatch.model.outputs import (
-    INFINITE_SCORE, NAN_SCORE, SCORE_OUT_OF_RANGE, UNKNOWN_PREDICTION, Decision, Output, Scored, score,
-)  # fmt: skip
+    INFINITE_SCORE,
+    NAN_SCORE,
+    SCORE_OUT_OF_RANGE,
+    UNKNOWN_PREDICTION,
+    Decision,
+    Output,
+    Scored,
+    score,
+)
 
 NAN, INF = float("nan"), float("inf")
 
@@ -239,5 +246,7 @@ def test_labels_of_the_model_are_classes_or_unknown(
 ) -> None:
     result = labels(classes, values, dtype)
     assert result.predicted.tolist() == predicted
-    assert {name: mask.tolist() for name, mask in result.bad.items()} == ({UNKNOWN_PREDICTION: unknown} if unknown else {})
+    assert {name: mask.tolist() for name, mask in result.bad.items()} == (
+        {UNKNOWN_PREDICTION: unknown} if unknown else {}
+    )
     assert result.probabilities is None

@@ -105,7 +105,7 @@ def test_a_file_that_is_no_model_is_an_error_with_its_name(path: Path, how: str)
 
 
 def test_a_model_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot load the model: .*none.onnx"):
+    with pytest.raises(ModelError, match=r"cannot load the model: .*none\.onnx"):
         load(tmp_path / "none.onnx")
 
 
@@ -165,7 +165,7 @@ def test_a_copy_that_cannot_be_written_leaves_no_rest(tmp_path: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(StorageError, match="the copy of the model cannot be written: .*No space left"):
+    with pytest.raises(StorageError, match=r"the copy of the model cannot be written: .*No space left"):
         local_copy(CONTENT, SHA, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -15,7 +15,7 @@ from ortbatch.metrics.coverage import Coverage
 from ortbatch.report.summary import print_summary, print_verdict
 from tests.unit.report.made import binary, label_tally, milliseconds, multiclass, names, report, timed
 
-ODD = ("[red]x[/red]", "<script>alert(1)</script>", "🐈 猫", "\x1b[2J\x1b[31m", "two\nlines", "x" * 10_000)
+ODD = ("[red]x[/red]", "<script>x</script>", "🐈 猫", "\x1b[2J\x1b[31m", "two\nlines", "x" * 10_000)
 
 
 def shown(made: dict[str, Any], width: int = 80, draw: Any = print_summary) -> str:
@@ -117,7 +117,7 @@ def test_a_percentile_that_too_few_values_bound_is_marked() -> None:
     assert words(line)[2] == words(line)[4] == "insufficient"
 
 
-@pytest.mark.parametrize("seen", ["[red]x[/red]", "<script>alert(1)</script>", "🐈 猫", "\\x1b[2J", "two\\nlines"])
+@pytest.mark.parametrize("seen", ["[red]x[/red]", "<script>x</script>", "🐈 猫", "\\x1b[2J", "two\\nlines"])
 def test_class_names_are_shown_inert(seen: str) -> None:
     text = shown(odd_report(), 120)
     assert seen in text
