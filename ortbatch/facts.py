@@ -12,6 +12,7 @@ from ortbatch.engine.driver import Completed
 from ortbatch.engine.latency import SingleLatency
 from ortbatch.engine.prepare import THREADS, Prepared
 from ortbatch.job.redaction import redact
+from ortbatch.metrics.tally import Tally
 from ortbatch.report.build import RunFacts
 
 _VERSIONED = ("ortbatch", "onnxruntime", "numpy", "pyarrow", "scikit-learn", "onnx", "ray")
@@ -51,12 +52,44 @@ def run_facts(
         batch_size=evaluation.batch_size,
         single=single.histogram,
         single_facts={"threads": single.threads, "rows": single.rows, "warm_up": single.warm_up},
-        findings=_findings(prepared),
+        findings=_findings(prepared, completed.state.tally),
         provenance=_provenance(prepared, completed, engine),
     )
 
 
-def _findings(prepared: Prepared) -> list[dict[str, str]]:
+def _findings(prepared: Prepared, tally: Tally) -> list[dict[str, str]]:
+    """What the reader should know first, each a sentence with its numbers."""
+    return [*_bound_by_order(prepared), *_batch_dependent(prepared), *_own_label(prepared, tally)]
+
+
+def _batch_dependent(prepared: Prepared) -> list[dict[str, str]]:
+    found = prepared.dependence
+    if not found.labels:
+        return []
+    alone = prepared.batch_size_by == "batch_dependent"
+    done = "rows are evaluated one at a time" if alone else f"the batch size is {prepared.evaluation.batch_size:,}"
+    text = (
+        f"predictions depend on the batch: {found.labels:,} of {found.rows:,} rows got another label in other "
+        f"company or another batch size; {done}. Models quantised dynamically do this: quantise statically, or serve one row at a "
+        "time."
+    )
+    return [{"severity": "warning", "code": "batch_dependent", "text": text}]
+
+
+def _own_label(prepared: Prepared, tally: Tally) -> list[dict[str, str]]:
+    own = tally.own_label
+    if not own.disagreeing:
+        return []
+    decision = prepared.evaluation.decision
+    rule = "the largest score" if decision.positive is None else f"the threshold {decision.threshold:g}"
+    text = (
+        f"output {decision.output.own_label} of the model puts out another label than {rule} gives for "
+        f"{own.disagreeing:,} of {own.rows:,} rows; the metrics are those of {rule}."
+    )
+    return [{"severity": "info", "code": "own_label_differs", "text": text}]
+
+
+def _bound_by_order(prepared: Prepared) -> list[dict[str, str]]:
     by_order = [binding for binding in prepared.evaluation.inputs if binding.how == "order"]
     return [
         {
@@ -78,7 +111,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
         "model": {
             "path": redact(prepared.job.model.path),
             "sha256": model.sha256,
-            "bytes": len(model.content),
+            "bytes": model.source.size,
             "producer": model.graph.producer,
             "opset": model.graph.opset,
             "inputs": [str(spec) for spec in model.inputs],
@@ -93,7 +126,8 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
             "output": asdict(evaluation.decision.output),
             "batch_size": {
                 "rows": evaluation.batch_size,
-                "how": "rule" if prepared.job.model.batch_size == "auto" else "job",
+                "how": prepared.batch_size_by,
+                "scores_depend_on_batch": prepared.dependence.scores,
             },
         },
         "versions": {name: metadata.version(name) for name in _VERSIONED},

@@ -194,11 +194,6 @@ def _row_shape(spec: TensorSpec, columns: Sequence[str], first: pa.DataType) -> 
     """Shape of one row; an open dimension is filled from the columns, or from the length of their lists."""
     if not spec.shape:
         raise DataError(f"input `{spec}` of the model has no batch dimension; export it with one.")
-    if spec.shape[0] is not None:
-        raise DataError(
-            f"input `{spec}` has a fixed batch of {spec.shape[0]}; a fixed batch is not available yet. Export the "
-            "model with a dynamic first dimension."
-        )
     dims = spec.shape[1:]
     open_dims = dims.count(None)
     known = math.prod(dim for dim in dims if dim is not None)

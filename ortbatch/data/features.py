@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,12 @@ class Features:
             for reason, mask in taken.bad.items():
                 self.bad[reason] = self.bad[reason] | mask if reason in self.bad else mask
         return arrays
+
+    def select(self, rows: NDArray[np.intp]) -> Features:
+        """Some rows, in this order, apart from these."""
+        other = copy.copy(self)
+        other.keep(rows)
+        return other
 
     def keep(self, rows: NDArray[np.intp]) -> None:
         """Keep only these rows, in this order."""

@@ -22,6 +22,7 @@ import ray.exceptions
 from numpy.typing import NDArray
 
 from ortbatch.data.plan import Shard
+from ortbatch.data.storage import read_bytes
 from ortbatch.engine.driver import Message
 from ortbatch.engine.evaluate import Evaluation
 from ortbatch.engine.host import available_cpus, cpu_name
@@ -32,7 +33,8 @@ from ortbatch.engine.schedule import LEASES_IN_FLIGHT, Failed, Joined, Lost, Ret
 from ortbatch.engine.warm import warm_up
 from ortbatch.errors import ClusterError
 from ortbatch.job import Job
-from ortbatch.model.session import OnnxModel, local_copy
+from ortbatch.model.session import OnnxModel
+from ortbatch.model.source import unpack
 
 _WAIT_SECONDS = 0.5
 _CAPACITY_SECONDS = 30.0
@@ -54,7 +56,7 @@ class WorkerSetup:
 
     Args:
         evaluation: what to compute.
-        sha256: hash of the model.
+        weights: external files of the model: name and sha256, in the order in which their bytes come.
         providers: execution providers.
         streams: shards at once.
         where: what the job calls the model.
@@ -63,7 +65,7 @@ class WorkerSetup:
     """
 
     evaluation: Evaluation
-    sha256: str
+    weights: tuple[tuple[str, str], ...]
     providers: tuple[str, ...]
     streams: int
     where: str
@@ -83,7 +85,7 @@ class WorkerFacts:
 class Worker:
     """One process with one session; leases overlap on its streams."""
 
-    def __init__(self, content: NDArray[np.uint8], setup: WorkerSetup) -> None:
+    def __init__(self, setup: WorkerSetup, content: NDArray[np.uint8], *weights: NDArray[np.uint8]) -> None:
         if setup.onnxruntime != onnxruntime.__version__:
             raise ClusterError(
                 f"this node has onnxruntime {onnxruntime.__version__}, the driver {setup.onnxruntime}: counts could "
@@ -91,7 +93,8 @@ class Worker:
             )
         self._setup = setup
         self._folder = Path(tempfile.gettempdir()) / setup.folder
-        self._path = local_copy(content.data, setup.sha256, self._folder)
+        pairs = zip(setup.weights, weights, strict=True)
+        self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
         self._pool = StreamPool(setup.evaluation, self._load(THREADS), setup.streams)
 
     def _load(self, threads: int) -> OnnxModel:
@@ -131,15 +134,18 @@ class RayFleet:
 
     def __init__(self, prepared: Prepared, address: str | None, run_id: str) -> None:
         self._prepared = prepared
-        self._owner = _connect(prepared.job, address)
+        self._owner = _connect(prepared.job, address, prepared.model.source.size)
         self.cpus, self.workers = _layout(prepared.job, len(prepared.plan.shards))
         self.streams = self.cpus
+        source = prepared.model.source
         setup = WorkerSetup(
-            prepared.evaluation, prepared.model.sha256, prepared.model.providers, self.streams, prepared.model.where,
+            prepared.evaluation, tuple((f.name, f.sha256) for f in source.external), prepared.model.providers,
+            self.streams, source.where,
             f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
         )  # fmt: skip
-        self._content = ray.put(np.frombuffer(prepared.model.content, np.uint8))
-        self._setup = ray.put(setup)
+        blobs = [source.graph.runs, *(read_bytes(file.uri) for file in source.external)]
+        # Each node fetches the model once, however many workers it has.
+        self._arguments = [ray.put(setup), *(ray.put(np.frombuffer(blob, np.uint8)) for blob in blobs)]
         self._members: dict[int, _Member] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}  # ref → (worker, lease; None while it starts)
         self._numbers = 0
@@ -151,7 +157,7 @@ class RayFleet:
         actor_class = ray.remote(Worker).options(
             num_cpus=self.cpus, max_restarts=0, max_task_retries=0, max_concurrency=LEASES_IN_FLIGHT
         )
-        actor = actor_class.remote(self._content, self._setup)
+        actor = actor_class.remote(*self._arguments)
         number, self._numbers = self._numbers, self._numbers + 1
         self._members[number] = _Member(actor, time.monotonic())
         self._pending[actor.facts.remote()] = (number, None)
@@ -242,7 +248,7 @@ class RayFleet:
             ray.shutdown()
 
 
-def _connect(job: Job, address: str | None) -> bool:
+def _connect(job: Job, address: str | None, model_bytes: int) -> bool:
     """Join the Ray that there is, or start a local one; True if it was started here."""
     if ray.is_initialized():
         return False
@@ -259,7 +265,7 @@ def _connect(job: Job, address: str | None) -> bool:
         wanted = (1 if workers == "auto" else workers) * (1 if per_worker == "auto" else per_worker)
         ray.init(
             address="local", num_cpus=max(cpus, wanted), include_dashboard=False, _node_ip_address="127.0.0.1",
-            object_store_memory=_STORE_BYTES, **quiet,
+            object_store_memory=_STORE_BYTES + 2 * model_bytes, **quiet,
         )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise ClusterError(f"cannot reach Ray at {address or 'this machine'}: {_first_lines(error)}") from None

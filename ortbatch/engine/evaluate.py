@@ -23,6 +23,7 @@ from ortbatch.data.labels import Labels
 from ortbatch.data.plan import PlannedFile, Shard
 from ortbatch.data.reader import Block, read_shard
 from ortbatch.errors import DataError, ModelError
+from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import LatencyHistogram
@@ -30,7 +31,7 @@ from ortbatch.metrics.scores import ScoreHistogram, halves
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
 from ortbatch.metrics.tally import Tally
-from ortbatch.model.outputs import Decision, Scored, score
+from ortbatch.model.outputs import Decision, Scored, label_places, score
 from ortbatch.model.session import OnnxModel
 
 _WINDOW_VALUES = 1 << 22
@@ -107,8 +108,8 @@ class Stream:
         rejected, step = rows.rejected, self._rows_of_window()
         for start in range(0, max(rows.features.rows, 1), step):
             stop = min(start + step, rows.features.rows)
-            raw, latencies = self._infer(rows.features, start, stop, clock)
-            yield _Outcome(block.file, rows.labels[start:stop], half[start:stop], raw, latencies, rejected)
+            raw, own, latencies = self._infer(rows.features, start, stop, clock)
+            yield _Outcome(block.file, rows.labels[start:stop], half[start:stop], raw, own, latencies, rejected)
             rejected = {}
 
     def _rows_of_window(self) -> int:
@@ -118,20 +119,22 @@ class Stream:
 
     def _infer(
         self, features: Features, start: int, stop: int, clock: _Clock
-    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Raw outputs of rows [start, stop) and the nanoseconds of each batch."""
-        batch, output = self._evaluation.batch_size, self._evaluation.decision.output.name
-        outputs, latencies = [], []
+    ) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.int64]]:
+        """Raw outputs and own labels of rows [start, stop), and the nanoseconds of each batch."""
+        batch, output = self._evaluation.batch_size, self._evaluation.decision.output
+        outputs: list[list[NDArray[Any]]] = []
+        latencies = []
         for first in range(start, stop, batch):
             with clock.stage("prepare"):
                 feed = features.batch(first, min(first + batch, stop), self._buffers)
             with clock.stage("infer") as span:
-                outputs.append(self._model.run(output, feed))
+                outputs.append(self._model.run(output.reads, feed))
             latencies.append(span.elapsed)
-        raw = np.concatenate(outputs) if outputs else np.empty((0, 1), np.float32)
+        raw = np.concatenate([batch[0] for batch in outputs]) if outputs else np.empty((0, 1), np.float32)
         if len(raw) != stop - start:
-            raise ModelError(f"the model put out {len(raw)} rows of `{output}` for {stop - start} rows of input")
-        return raw, np.array(latencies, np.int64)
+            raise ModelError(f"the model put out {len(raw)} rows of `{output.name}` for {stop - start} rows of input")
+        own = np.concatenate([batch[1] for batch in outputs]) if outputs and output.own_label else None
+        return raw, own, np.array(latencies, np.int64)
 
     def _tally(self, outcomes: Sequence[_Outcome], clock: _Clock) -> Tally:
         """Count outcomes."""
@@ -149,8 +152,18 @@ class Stream:
                 scored, labels, half = _select(scored, good), labels[good], half[good]
             log_loss, brier = _losses(self._evaluation.decision, scored.probabilities, labels)
             confusion = ConfusionMatrix.of(self._evaluation.decision.classes, labels, scored.predicted)
-            scores = self._scores(scored, labels, half)
-            return Tally(coverage, confusion, scores, log_loss, brier, latency, StageTimes.empty())
+            scores, own = self._scores(scored, labels, half), self._own_label(full, good, scored.predicted)
+            return Tally(coverage, confusion, scores, log_loss, brier, latency, StageTimes.empty(), own)
+
+    def _own_label(
+        self, outcomes: Sequence[_Outcome], good: NDArray[np.intp], predicted: NDArray[np.int64]
+    ) -> Agreement:
+        """The model's own labels of the good rows against the predictions."""
+        own = [outcome.own for outcome in outcomes if outcome.own is not None]
+        if not own:
+            return Agreement.empty()
+        places = label_places(self._evaluation.decision, _joined(own).reshape(-1)[good])
+        return Agreement(len(places), int((places == predicted).sum()))
 
     def _scores(self, scored: Scored, labels: NDArray[np.int64], half: NDArray[np.uint8]) -> ScoreHistogram:
         decision = self._evaluation.decision
@@ -168,6 +181,7 @@ class _Outcome:
         labels: int64[N].
         half: uint8[N].
         raw: the model's output for them, first dimension N.
+        own: its own label output, N values; None if it has none.
         latencies: int64[batches], nanoseconds.
         rejected: reason → rows that the model never saw.
     """
@@ -176,6 +190,7 @@ class _Outcome:
     labels: NDArray[np.int64]
     half: NDArray[np.uint8]
     raw: NDArray[Any]
+    own: NDArray[Any] | None
     latencies: NDArray[np.int64]
     rejected: dict[str, int]
 

@@ -11,11 +11,12 @@ from ortbatch.engine.driver import Message
 from ortbatch.engine.host import available_cpus, cpu_name
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.pool import LeaseDone, StreamPool
-from ortbatch.engine.prepare import THREADS, Prepared, with_local_path
+from ortbatch.engine.prepare import THREADS, Prepared
 from ortbatch.engine.schedule import Failed, Joined, Returned
 from ortbatch.engine.warm import warm_up
 from ortbatch.job import Job
 from ortbatch.model.session import OnnxModel
+from ortbatch.model.source import load
 
 _WAIT_SECONDS = 0.2
 
@@ -71,10 +72,7 @@ class InlineFleet:
             self._pool.close()
 
     def _load(self, threads: int) -> OnnxModel:
-        job, file = self._prepared.job, self._prepared.model
-        return with_local_path(
-            file.content, file.where, lambda path: OnnxModel(path, job.model.providers, threads, file.where)
-        )
+        return load(self._prepared.model.source, self._prepared.job.model.providers, threads)
 
 
 def inline_streams(job: Job) -> int:

@@ -76,16 +76,16 @@ def measure_single(model: OnnxModel, evaluation: Evaluation, setup: SingleSetup)
     """Time predictions of one row each; rows repeat when there are fewer than samples."""
     deadline = time.perf_counter() + setup.max_seconds
     feeds = _feeds(evaluation, setup)
-    output = evaluation.decision.output.name
+    outputs = evaluation.decision.output.reads
     warm_up, warm_until = 0, time.perf_counter() + _WARM_UP_SHARE * setup.max_seconds
     while feeds and warm_up < _WARM_UP_RUNS and time.perf_counter() < warm_until:
-        model.run(output, feeds[warm_up % len(feeds)])
+        model.run(outputs, feeds[warm_up % len(feeds)])
         warm_up += 1
     times: list[int] = []
     while feeds and len(times) < setup.samples and time.perf_counter() < deadline:
         feed = feeds[len(times) % len(feeds)]
         started = time.perf_counter_ns()
-        model.run(output, feed)
+        model.run(outputs, feed)
         times.append(time.perf_counter_ns() - started)
     histogram = LatencyHistogram.of(np.array(times, np.int64))
     return SingleLatency(histogram, min(len(feeds), len(times)), warm_up, setup.threads)

@@ -8,60 +8,63 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding, TensorSpec, bind_inputs, check_columns
-from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH
-from ortbatch.data.features import Features, new_buffers
-from ortbatch.data.labels import Labels, bind_labels, check_label_names, fractional, label_family
-from ortbatch.data.plan import Plan, Shard, make_plan
-from ortbatch.data.reader import Block, read_shard
-from ortbatch.data.storage import is_remote, local_path, read_bytes
+from ortbatch.data.labels import (
+    Labels,
+    bind_labels,
+    check_label_names,
+    fractional,
+    is_integer_name,
+    label_family,
+)
+from ortbatch.data.plan import Plan, make_plan
 from ortbatch.engine.evaluate import DecodedRows, Evaluation, decode
+from ortbatch.engine.probe import Dependence, batch_dependence, first_rows, run_in_batches, usable_features
 from ortbatch.errors import DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
 from ortbatch.job.gates import check_class
 from ortbatch.job.redaction import redact
-from ortbatch.model.graph import Graph, read_graph
+from ortbatch.model.graph import Graph
 from ortbatch.model.outputs import Decision, Output, choose_output, settle_output
 from ortbatch.model.session import OnnxModel
+from ortbatch.model.source import ModelSource, load, open_source
 from ortbatch.model.tuning import batch_size_for
 
-PREFLIGHT_ROWS = 256
-_PLACES = 16
 _TEXT_SHOWN = 40
 THREADS = 1
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The model's bytes and what they are.
+    """The model, and what its session says of it.
 
     Args:
-        content: the ONNX file. sha256: its hash. where: what the job calls it.
-        graph: what the file says of itself.
+        source: its files.
         inputs, outputs: what the session says.
         providers: execution providers of the session.
     """
 
-    content: bytes
-    sha256: str
-    where: str
-    graph: Graph
+    source: ModelSource
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     providers: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the model."""
+        return self.source.sha256
+
+    @property
+    def graph(self) -> Graph:
+        """What the file says of itself."""
+        return self.source.graph
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Prepared:
         plan: the frozen plan.
         evaluation: what workers are given.
         decoded: the first rows, decoded, by which it was checked.
+        dependence: whether rows depend on their batch.
+        batch_size_by: who chose the batch size: `job`, `model`, `rule` or `batch_dependent`.
     """
 
     job: Job
@@ -81,6 +86,8 @@ class Prepared:
     plan: Plan
     evaluation: Evaluation
     decoded: DecodedRows
+    dependence: Dependence
+    batch_size_by: str
 
     @cached_property
     def evaluation_digest(self) -> str:
@@ -132,34 +139,9 @@ def prepare(job: Job) -> Prepared:
 
 def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
     """Read the model file and load it once, as every worker will."""
-    uri = job.locate(job.model.path)
-    try:
-        content = read_bytes(uri)
-    except DataError as error:
-        raise ModelError(f"model.path: {error}") from None
-    graph = read_graph(content, uri)
-    model = with_local_path(content, uri, lambda path: OnnxModel(path, job.model.providers, THREADS, uri))
-    file = ModelFile(
-        content, hashlib.sha256(content).hexdigest(), uri, graph, model.inputs, model.outputs, model.providers
-    )
-    return file, model
-
-
-def with_local_path(content: bytes, uri: str, use: Callable[[Path], OnnxModel]) -> OnnxModel:
-    """Load a model by path: where it lies if that is local, else from a copy that is gone afterwards.
-
-    Raises:
-        ModelError: if it cannot be loaded, or the file no longer has this content: its hash would name another model.
-    """
-    if not is_remote(uri):
-        model = use(local_path(uri))
-        if read_bytes(uri) != content:
-            raise ModelError(f"{redact(uri)}: changed after the run began; run again when nobody writes it.")
-        return model
-    with tempfile.TemporaryDirectory(prefix="ortbatch-") as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(content)
-        return use(path)
+    source = open_source(job.locate(job.model.path))
+    model = load(source, job.model.providers, THREADS)
+    return ModelFile(source, model.inputs, model.outputs, model.providers), model
 
 
 class _Contract:
@@ -199,100 +181,57 @@ def _fit(
 ) -> Prepared:  # fmt: skip
     """Send the first rows through the model and settle what only they can tell."""
     assert contract.schema is not None
-    table = _first_rows(plan, contract.inputs, job.data.label)
-    raw = _run_features(model, output, contract.inputs, table)
-    output = settle_output(output, raw)
-    field = contract.schema.field(job.data.label)
-    labels = bind_labels(field, job.data.classes, job.data.label_is, output.classes)
+    table = first_rows(plan, contract.inputs, job.data.label)
+    features = usable_features(contract.inputs, table)
+    output = settle_output(output, run_in_batches(model, output, contract.inputs, features, features.rows))
+    labels = _labels(job, contract.schema.field(job.data.label), output, table)
+    decision = _decide(job, output, labels.classes)
+    _check_gates(job, decision)
+    batch_size, how = _batch_size(job, model, contract.inputs)
+    dependence = batch_dependence(model, decision, contract.inputs, features, batch_size)
+    if dependence.labels and how == "rule":
+        # Its predictions depend on their company: alone is the only company that a served row is sure to have.
+        batch_size, how = 1, "batch_dependent"
+    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, batch_size)
+    decoded = decode(evaluation, table)
+    _check_rows(evaluation, decoded, table)
+    return Prepared(job, file, plan, evaluation, decoded, dependence, how)
+
+
+def _batch_size(job: Job, model: OnnxModel, inputs: tuple[InputBinding, ...]) -> tuple[int, str]:
+    """Rows of a batch, and who says so: the model, the job or the rule."""
+    asked = job.model.batch_size
+    if model.fixed_batch is not None:
+        if asked not in ("auto", model.fixed_batch):
+            raise ModelError(f"model.batch_size: {asked}; the model takes batches of {model.fixed_batch} only.")
+        return model.fixed_batch, "model"
+    return (batch_size_for(inputs), "rule") if asked == "auto" else (asked, "job")
+
+
+def _labels(job: Job, field: pa.Field, output: Output, table: pa.Table) -> Labels:
+    """How labels are read; names that the graph gives its columns are classes unless the job names them."""
+    classes = job.data.classes
+    if classes is not None and output.names is not None:
+        _check_names(classes, output)
+    labels = bind_labels(field, classes or output.names, job.data.label_is, output.classes)
     check_label_names(labels, field.type)
     if (broken := fractional(table.column(field.name))) is not None:
         raise DataError(
             f"label column `{field.name}` holds {broken}, which is no class: this is a regression task; ortbatch "
             "evaluates binary and multiclass classifiers."
         )
-    decision = _decide(job, output, labels.classes)
-    _check_gates(job, decision)
-    batch_size = job.model.batch_size if job.model.batch_size != "auto" else batch_size_for(contract.inputs)
-    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, int(batch_size))
-    decoded = decode(evaluation, table)
-    _check_rows(evaluation, decoded, table)
-    return Prepared(job, file, plan, evaluation, decoded)
+    return labels
 
 
-def _first_rows(plan: Plan, inputs: tuple[InputBinding, ...], label: str) -> pa.Table:
-    """The first rows; where none of them can be used, some further on: a run counts bad rows wherever they are."""
-    columns = list(dict.fromkeys([*(name for binding in inputs for name in binding.columns), label]))
-    tables: list[pa.Table] = []
-    for block in _blocks(plan, plan.shards, columns):
-        # Files may differ in integer width and the like: the first of a kind are enough.
-        if tables and block.table.schema != tables[0].schema:
-            break
-        tables.append(block.table.slice(0, PREFLIGHT_ROWS - sum(table.num_rows for table in tables)))
-        if sum(table.num_rows for table in tables) >= PREFLIGHT_ROWS:
-            break
-    first = pa.concat_tables(tables)
-    if _usable(inputs, label, first).any():
-        return first
-    for block in _blocks(plan, plan.shards[:: -(-len(plan.shards) // _PLACES)], columns):
-        usable = np.flatnonzero(_usable(inputs, label, block.table))
-        if usable.size:
-            return block.table.slice(int(usable[0]), PREFLIGHT_ROWS)
-    return first
-
-
-def _blocks(plan: Plan, shards: Sequence[Shard], columns: list[str]) -> Iterator[Block]:
-    return (block for shard in shards for block in read_shard(plan.files, shard, columns))
-
-
-def _usable(inputs: tuple[InputBinding, ...], label: str, table: pa.Table) -> NDArray[np.bool_]:
-    """Which rows have features that can be used, and a label."""
-    good = ~np.asarray(table.column(label).is_null(nan_is_null=True))
-    for mask in Features(inputs, table).bad.values():
-        good = good & ~mask
-    return good
-
-
-def _run_features(model: OnnxModel, output: Output, inputs: tuple[InputBinding, ...], table: pa.Table) -> NDArray[Any]:
-    """Raw outputs for the rows whose features are good."""
-    features = Features(inputs, table)
-    good = np.ones(features.rows, np.bool_)
-    for mask in features.bad.values():
-        good &= ~mask
-    inexact = features.bad.get(INEXACT_VALUE)
-    if inexact is not None and not all(binding.cast.lossy for binding in inputs):
-        raise DataError(
-            f"row {int(np.flatnonzero(inexact)[0])} of the data holds a number that the model's input type cannot hold "
-            f"exactly. Columns: {_some_columns(inputs)}. `cast: lossy` in `model.inputs` allows rounding."
-        )
-    if not good.any():
-        reasons = ", ".join(sorted(features.bad))
-        hint = _wrong_length(inputs, table) if WRONG_LENGTH in features.bad else ""
-        raise DataError(f"none of the first {features.rows} rows has usable features ({reasons}){hint}.")
-    features.keep(np.flatnonzero(good))
-    raw = model.run(output.name, features.batch(0, features.rows, new_buffers(inputs, features.rows)))
-    if raw.ndim == 0 or len(raw) != features.rows:
+def _check_names(classes: tuple[str, ...], output: Output) -> None:
+    """Hold the job's classes against those of the graph; display names for 0, 1, ... are no conflict."""
+    names = output.names or ()
+    display = names == tuple(map(str, range(len(names)))) and not any(is_integer_name(name) for name in classes)
+    if classes != names and not (display and len(classes) == len(names)):
         raise ModelError(
-            f"output `{output.name}` has shape {list(raw.shape)} for a batch of {features.rows} rows; its first "
-            "dimension must be the batch."
+            f"data.classes are {', '.join(classes[:10])}; the model itself names the columns of output `{output.name}` "
+            f"{', '.join(names[:10])}, in that order. Leave `data.classes` out, or give them as the model does."
         )
-    return raw
-
-
-def _wrong_length(inputs: tuple[InputBinding, ...], table: pa.Table) -> str:
-    for binding in (binding for binding in inputs if binding.is_list):
-        found = pc.list_value_length(table.column(binding.columns[0])).drop_null().unique().to_pylist()
-        if wrong := sorted(set(found) - {binding.width}):
-            shown = ", ".join(map(str, wrong[:5]))
-            return (
-                f": column `{binding.columns[0]}` holds lists of {shown}; input `{binding.name}` needs "
-                f"{binding.width}; ragged lists are not available yet"
-            )
-    return ""
-
-
-def _some_columns(inputs: tuple[InputBinding, ...]) -> str:
-    names = [name for binding in inputs for name in binding.columns]
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def _decide(job: Job, output: Output, classes: tuple[str, ...]) -> Decision:

@@ -14,4 +14,4 @@ def warm_up(model: OnnxModel, evaluation: Evaluation) -> None:
         binding.name: np.zeros((evaluation.batch_size, *binding.row_shape), binding.cast.dtype)
         for binding in evaluation.inputs
     }
-    model.run(evaluation.decision.output.name, feed)
+    model.run(evaluation.decision.output.reads, feed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
+from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import LatencyHistogram
@@ -25,6 +26,7 @@ class Tally:
         brier: Σ squared error of the probabilities, as scikit-learn's `brier_score_loss` scales it.
         latency: time of each `session.run` of the pass.
         stages: where the time went.
+        own_label: the model's own label output, where it has one, against the prediction.
 
     `latency` and `stages` differ from run to run; everything else is a function of rows, model and job.
     """
@@ -36,6 +38,7 @@ class Tally:
     brier: FixedSum
     latency: LatencyHistogram
     stages: StageTimes
+    own_label: Agreement = field(default_factory=Agreement)
 
     @classmethod
     def empty(cls, classes: Sequence[str], curves: Sequence[str]) -> Tally:

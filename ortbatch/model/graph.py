@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from ortbatch.errors import ModelError
 from ortbatch.job.redaction import redact
+from ortbatch.model.zipmap import strip_zipmaps
 
 _PASS_THROUGH = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}
 _EXTERNAL = onnx.TensorProto.DataLocation.Value("EXTERNAL")
@@ -23,18 +24,24 @@ class Graph:
         producer: name and version of the exporter.
         opset: version of the default operator set.
         final_ops: output name → the operator that gives it its meaning, looking through casts and reshapes.
+        class_names: output name → names of its columns, where the graph says them (ZipMap).
+        external: names of other files that hold weights, as the model writes them.
+        runs: the bytes to run: the file's own, or those of a copy without ZipMap.
     """
 
     producer: str
     opset: int
     final_ops: dict[str, str]
+    class_names: dict[str, tuple[str, ...]]
+    external: tuple[str, ...]
+    runs: bytes
 
 
 def read_graph(content: bytes, where: str) -> Graph:
     """Parse a model file.
 
     Raises:
-        ModelError: if it is no ONNX model, or keeps weights in other files.
+        ModelError: if it is no ONNX model.
     """
     try:
         model = onnx.load_model_from_string(content)
@@ -42,15 +49,18 @@ def read_graph(content: bytes, where: str) -> Graph:
         raise ModelError(f"{redact(where)}: not an ONNX file ({len(content):,} bytes): {error}") from None
     if not model.graph.output or not model.opset_import:
         raise ModelError(f"{redact(where)}: not an ONNX model: {len(content):,} bytes without outputs or operator set")
-    if any(tensor.data_location == _EXTERNAL for tensor in _tensors(model)):
-        raise ModelError(
-            f"{redact(where)}: its weights lie in other files (external data), which is not available yet; save the "
-            "model as one file."
-        )
+    external = dict.fromkeys(_location(tensor) for tensor in _tensors(model) if tensor.data_location == _EXTERNAL)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     producer = f"{model.producer_name} {model.producer_version}".strip()
+    class_names = strip_zipmaps(model)
     makers = {name: node for node in model.graph.node for name in node.output}
-    return Graph(producer, opset, {out.name: _final_op(makers, out.name) for out in model.graph.output})
+    final_ops = {out.name: _final_op(makers, out.name) for out in model.graph.output}
+    runs = model.SerializeToString() if class_names else content
+    return Graph(producer, opset, final_ops, class_names, tuple(external), runs)
+
+
+def _location(tensor: onnx.TensorProto) -> str:
+    return next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -38,16 +38,27 @@ class Output:
         kind: `logits`, `probabilities` or `label`.
         columns: scores a row; 1 for labels and for a single logit or sigmoid (of the second class); None if not known.
         inferred: how kind was found: `job`, `graph` or `values`.
+        names: class names of its columns, or of its labels, where the graph says them.
+        own_label: an output beside it that holds the model's own label, if there is one.
     """
 
     name: str
     kind: str | None
     columns: int | None
     inferred: str
+    names: tuple[str, ...] | None = None
+    own_label: str | None = None
+
+    @property
+    def reads(self) -> list[str]:
+        """Outputs that a run asks for."""
+        return [self.name] if self.own_label is None else [self.name, self.own_label]
 
     @property
     def classes(self) -> int | None:
         """Number of classes that it scores; None if it does not say."""
+        if self.names is not None:
+            return len(self.names)
         if self.kind == "label" or self.columns is None:
             return None
         return max(2, self.columns)
@@ -103,11 +114,34 @@ def choose_output(outputs: Sequence[TensorSpec], graph: Graph, name: str | None,
         ModelError: if the job names none that there is, or none can be picked.
     """
     spec = _named(outputs, name) if name is not None else _only(outputs)
-    if not spec.dtype.startswith(("float", "int", "uint")) or spec.dtype == "bfloat16":
-        raise ModelError(f"output `{spec}` of the model is not numeric; name another in `model.output.name`.")
+    if spec.dtype == "bfloat16":
+        raise ModelError(
+            f"output `{spec}` of the model is bfloat16, which NumPy does not have; end the graph with a Cast."
+        )
+    if not spec.dtype.startswith(("float", "int", "uint", "string")):
+        raise ModelError(
+            f"output `{spec}` of the model holds no scores or labels; name another in `model.output.name`."
+        )
     columns = 1 if len(spec.shape) == 1 else spec.shape[1] if len(spec.shape) == 2 else None
-    found = kind or _kind_by_graph(spec, graph.final_ops.get(spec.name, ""), columns)
-    return Output(spec.name, found, columns, "job" if kind else "graph" if found else "values")
+    names = graph.class_names.get(spec.name)
+    by_graph = "probabilities" if names else _kind_by_graph(spec, graph.final_ops.get(spec.name, ""), columns)
+    own = None if (kind or by_graph) == "label" else _own_label(outputs, spec)
+    return Output(
+        spec.name, kind or by_graph, columns, "job" if kind else "graph" if by_graph else "values", names, own
+    )
+
+
+def _own_label(outputs: Sequence[TensorSpec], chosen: TensorSpec) -> str | None:
+    """The one other output that holds a label a row, as classifiers of scikit-learn and LightGBM have it."""
+    labels = [
+        spec.name
+        for spec in outputs
+        if spec is not chosen
+        and spec.dtype.startswith(("int", "string"))
+        and spec.shape[1:] in ((), (1,))
+        and spec.shape
+    ]
+    return labels[0] if len(labels) == 1 else None
 
 
 def _named(outputs: Sequence[TensorSpec], name: str) -> TensorSpec:
@@ -121,12 +155,6 @@ def _only(outputs: Sequence[TensorSpec]) -> TensorSpec:
     tensors = [spec for spec in outputs if spec.dtype.startswith("float")]
     if len(tensors) == 1:
         return tensors[0]
-    maps = [spec.name for spec in outputs if "map(" in spec.dtype]
-    if maps and not tensors:
-        raise ModelError(
-            f"output `{maps[0]}` of the model is a ZipMap (a list of dictionaries), which is not available yet; export "
-            'it with `options={"zipmap": False}`.'
-        )
     if len(outputs) == 1:
         return outputs[0]
     raise ModelError(f"the model has several outputs; say which one in `model.output.name`: {_list(outputs)}.")
@@ -200,14 +228,26 @@ def score(decision: Decision, raw: NDArray[Any]) -> Scored:
 
 
 def _labels(decision: Decision, values: NDArray[Any]) -> Scored:
-    """Labels are class names if all of these are integers, else places in the classes."""
-    by_name = all(is_integer_name(name) for name in decision.classes)
-    names = np.array([int(name) if by_name else index for index, name in enumerate(decision.classes)])
-    order = np.argsort(names)
-    place = order[np.minimum(np.searchsorted(names, values, sorter=order), names.size - 1)]
-    unknown = np.asarray(names[place] != values)
+    place = label_places(decision, values)
+    unknown = np.asarray(place < 0)
     bad = {UNKNOWN_PREDICTION: unknown} if unknown.any() else {}
-    return Scored(np.where(unknown, 0, place).astype(np.int64), None, np.empty((len(values), 0)), bad)
+    return Scored(np.where(unknown, 0, place), None, np.empty((len(values), 0)), bad)
+
+
+def label_places(decision: Decision, values: NDArray[Any]) -> NDArray[np.int64]:
+    """Class indices of labels that the model puts out, int64[N]; -1 for a label that is no class.
+
+    A label is a name that the graph gives, else that of a class; a number is a place in classes that are no numbers.
+    """
+    names = decision.output.names or decision.classes
+    if values.dtype.kind in "OUS":
+        index = {name: place for place, name in enumerate(names)}
+        return np.array([index.get(str(value), -1) for value in values], np.int64)
+    by_name = all(is_integer_name(name) for name in names)
+    numbers = np.array([int(name) if by_name else place for place, name in enumerate(names)])
+    order = np.argsort(numbers)
+    place = order[np.minimum(np.searchsorted(numbers, values, sorter=order), numbers.size - 1)]
+    return np.where(numbers[place] == values, place, -1).astype(np.int64)
 
 
 def _binary(decision: Decision, positive: int, wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> Scored:

@@ -60,19 +60,40 @@ class OnnxModel:
         self.threads = threads
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        self._filled = self.fixed_batch
 
-    def run(self, output: str, feed: Feed) -> NDArray[Any]:
-        """One output for one batch.
+    @property
+    def fixed_batch(self) -> int | None:
+        """The only batch size that the model takes; None if it takes any.
+
+        Raises:
+            ModelError: if its inputs ask for different ones.
+        """
+        sizes = {spec.shape[0] for spec in self.inputs if spec.shape and spec.shape[0] is not None}
+        if len(sizes) > 1:
+            raise ModelError(f"the model's inputs have batches of {sorted(sizes)}; export it with one for all.")
+        return next(iter(sizes), None)
+
+    def run(self, outputs: Sequence[str], feed: Feed) -> list[NDArray[Any]]:
+        """Some outputs for one batch; where the batch size is fixed, a shorter batch is filled up and cut again.
 
         Raises:
             ModelError: if the model refuses the batch.
         """
+        rows = len(next(iter(feed.values()))) if feed else 0
+        if self._filled and rows < self._filled:
+            feed = {name: _fill_up(array, self._filled) for name, array in feed.items()}
         try:
-            (result,) = self._session.run([output], feed)
+            results = self._session.run(list(outputs), feed)
         except Exception as error:  # as above
             shapes = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feed.items())
             raise ModelError(f"the model failed on a batch of {shapes}: {_message(error)}") from None
-        return np.asarray(result)
+        return [np.asarray(result)[:rows] if self._filled else np.asarray(result) for result in results]
+
+
+def _fill_up(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """Repeat the last row: a row like those that the model was made for."""
+    return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
 
 
 def _require_providers(providers: Sequence[str]) -> None:
@@ -108,8 +129,14 @@ def _message(error: Exception) -> str:
     return str(redact(" ".join(str(error).split())[:500]))
 
 
-def local_copy(content: bytes | memoryview, sha256: str, folder: Path) -> Path:
-    """A file named by its content's hash; written once per folder, whoever else writes it at the same time.
+def local_copy(content: bytes | memoryview, sha256: str, folder: Path, name: str | None = None) -> Path:
+    """A file of this content; written once per folder, whoever else writes it at the same time.
+
+    Args:
+        content: what it holds.
+        sha256: the hash that it must have.
+        folder: made if need be; nobody else may write into it.
+        name: below the folder; by default the hash.
 
     Raises:
         ModelError: if the content does not have that hash.
@@ -117,10 +144,11 @@ def local_copy(content: bytes | memoryview, sha256: str, folder: Path) -> Path:
     """
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ModelError(f"the model's {len(content):,} bytes do not have sha256 {sha256}; it was changed on the way")
-    target = folder / f"{sha256}.onnx"
+    target = folder / (name or f"{sha256}.onnx")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_private(folder)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not target.is_file() or hashlib.sha256(target.read_bytes()).hexdigest() != sha256:
             _write(content, target)
     except OSError as error:

@@ -63,6 +63,8 @@ def quality_section(tally: Tally, positive: int | None) -> dict[str, Any]:
     section |= _overall(confusion)
     section |= {name: _mean(getattr(tally, name).result(), tally) for name in ("log_loss", "brier")}
     section |= _curves(tally, positive)
+    if tally.own_label.rows:
+        section["own_label"] = {"rows": tally.own_label.rows, "disagreements": tally.own_label.disagreeing}
     section["per_class"] = per_class
     return section
 

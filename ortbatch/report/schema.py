@@ -47,11 +47,15 @@ _QUALITY = _object(
         "rows": {**_COUNT, "description": "Rows in the confusion matrix."},
         "positive": _TEXT,
         **dict.fromkeys((*_BINARY_ONLY[1:], *_OVERALL), _ESTIMATE),
+        "own_label": {
+            **_object({"rows": _COUNT, "disagreements": _COUNT}),
+            "description": "The model's own label output against the prediction.",
+        },
         "per_class": _list(
             _object({"class": _TEXT, "support": _COUNT, "predicted": _COUNT, **dict.fromkeys(_PER_CLASS, _ESTIMATE)})
         ),
     },
-    optional=_BINARY_ONLY,
+    optional=(*_BINARY_ONLY, "own_label"),
 )
 _MATRIX: dict[str, Any] = {
     **_object(

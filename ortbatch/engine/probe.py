@@ -1,0 +1,158 @@
+"""The first rows through the model: what the graph does not say is read from what it puts out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ortbatch.data.binding import InputBinding
+from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH
+from ortbatch.data.features import Features, new_buffers
+from ortbatch.data.plan import Plan, Shard
+from ortbatch.data.reader import Block, read_shard
+from ortbatch.errors import DataError, ModelError
+from ortbatch.model.outputs import Decision, Output, score
+from ortbatch.model.session import OnnxModel
+
+PREFLIGHT_ROWS = 256
+_PLACES = 16
+_ODD_BATCH = 7
+_ALONE_SECONDS = 1.0
+
+
+def first_rows(plan: Plan, inputs: tuple[InputBinding, ...], label: str) -> pa.Table:
+    """The first rows; where none of them can be used, some further on: a run counts bad rows wherever they are."""
+    columns = list(dict.fromkeys([*(name for binding in inputs for name in binding.columns), label]))
+    tables: list[pa.Table] = []
+    for block in _blocks(plan, plan.shards, columns):
+        # Files may differ in integer width and the like: the first of a kind are enough.
+        if tables and block.table.schema != tables[0].schema:
+            break
+        tables.append(block.table.slice(0, PREFLIGHT_ROWS - sum(table.num_rows for table in tables)))
+        if sum(table.num_rows for table in tables) >= PREFLIGHT_ROWS:
+            break
+    first = pa.concat_tables(tables)
+    if _usable(inputs, label, first).any():
+        return first
+    for block in _blocks(plan, plan.shards[:: -(-len(plan.shards) // _PLACES)], columns):
+        usable = np.flatnonzero(_usable(inputs, label, block.table))
+        if usable.size:
+            return block.table.slice(int(usable[0]), PREFLIGHT_ROWS)
+    return first
+
+
+def _blocks(plan: Plan, shards: Sequence[Shard], columns: list[str]) -> Iterator[Block]:
+    return (block for shard in shards for block in read_shard(plan.files, shard, columns))
+
+
+def _usable(inputs: tuple[InputBinding, ...], label: str, table: pa.Table) -> NDArray[np.bool_]:
+    """Which rows have features that can be used, and a label."""
+    good = ~np.asarray(table.column(label).is_null(nan_is_null=True))
+    for mask in Features(inputs, table).bad.values():
+        good = good & ~mask
+    return good
+
+
+def usable_features(inputs: tuple[InputBinding, ...], table: pa.Table) -> Features:
+    """Features of the rows that have good ones.
+
+    Raises:
+        DataError: if a value does not fit the model's input type, or no row is good.
+    """
+    features = Features(inputs, table)
+    good = np.ones(features.rows, np.bool_)
+    for mask in features.bad.values():
+        good &= ~mask
+    inexact = features.bad.get(INEXACT_VALUE)
+    if inexact is not None and not all(binding.cast.lossy for binding in inputs):
+        raise DataError(
+            f"row {int(np.flatnonzero(inexact)[0])} of the data holds a number that the model's input type cannot hold "
+            f"exactly. Columns: {_some_columns(inputs)}. `cast: lossy` in `model.inputs` allows rounding."
+        )
+    if not good.any():
+        reasons = ", ".join(sorted(features.bad))
+        hint = _wrong_length(inputs, table) if WRONG_LENGTH in features.bad else ""
+        raise DataError(f"none of the first {features.rows} rows has usable features ({reasons}){hint}.")
+    features.keep(np.flatnonzero(good))
+    return features
+
+
+def run_in_batches(
+    model: OnnxModel, output: Output, inputs: tuple[InputBinding, ...], features: Features, batch_size: int
+) -> NDArray[Any]:
+    """Raw outputs of all rows, in batches of a size; the model's own if that is fixed."""
+    step = model.fixed_batch or batch_size
+    buffers, parts = new_buffers(inputs, step), []
+    for start in range(0, features.rows, step):
+        stop = min(start + step, features.rows)
+        (raw,) = model.run([output.name], features.batch(start, stop, buffers))
+        if raw.ndim == 0 or len(raw) != stop - start:
+            raise ModelError(
+                f"output `{output.name}` has shape {list(raw.shape)} for a batch of {stop - start} rows; its first "
+                "dimension must be the batch."
+            )
+        parts.append(raw)
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """Does what a row gets depend on the rows beside it?
+
+    Args:
+        labels: rows whose prediction changes with the batch; of how many.
+        scores: does any output change, be it in its last bit?
+    """
+
+    rows: int
+    labels: int
+    scores: bool
+
+
+def batch_dependence(
+    model: OnnxModel, decision: Decision, inputs: tuple[InputBinding, ...], features: Features, batch_size: int
+) -> Dependence:
+    """Run rows alone, in sevens and in whole batches of other company, and compare.
+
+    Stops early for a slow model: a second is enough to see what changes a label in a percent of the rows.
+    """
+    names, probed = decision.output, features
+    whole = run_in_batches(model, names, inputs, probed, batch_size)
+    places = np.arange(probed.rows)
+    other = run_in_batches(model, names, inputs, probed.select(places[::-1]), batch_size)[::-1]
+    sevens = run_in_batches(model, names, inputs, probed, _ODD_BATCH)
+    alone: list[NDArray[Any]] = []
+    deadline = time.monotonic() + _ALONE_SECONDS
+    while len(alone) < probed.rows and time.monotonic() < deadline:
+        alone.append(run_in_batches(model, names, inputs, probed.select(places[len(alone) : len(alone) + 1]), 1))
+    variants = [other, sevens, np.concatenate([*alone, whole[len(alone) :]])]
+    labels = score(decision, whole).predicted
+    changed = np.zeros(probed.rows, np.bool_)
+    for variant in variants:
+        changed |= score(decision, variant).predicted != labels
+    differs = any(not np.array_equal(variant, whole) for variant in variants)
+    return Dependence(probed.rows, int(changed.sum()), differs)
+
+
+def _wrong_length(inputs: tuple[InputBinding, ...], table: pa.Table) -> str:
+    for binding in (binding for binding in inputs if binding.is_list):
+        found = pc.list_value_length(table.column(binding.columns[0])).drop_null().unique().to_pylist()
+        if wrong := sorted(set(found) - {binding.width}):
+            shown = ", ".join(map(str, wrong[:5]))
+            return (
+                f": column `{binding.columns[0]}` holds lists of {shown}; input `{binding.name}` needs "
+                f"{binding.width}; ragged lists are not available yet"
+            )
+    return ""
+
+
+def _some_columns(inputs: tuple[InputBinding, ...]) -> str:
+    names = [name for binding in inputs for name in binding.columns]
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -1,0 +1,155 @@
+"""The model's files: read once, hashed, and put where a session can load them.
+
+A session loads by path: bytes would be kept for its whole life, and weights in other files need a folder. A local model
+is loaded where it lies, unless a copy without ZipMap is run; a remote one from a copy that is gone afterwards. Weights
+in other files must lie beside the model or below it: no absolute path, no `..`, no link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ortbatch.data.storage import exists, is_remote, local_path, read_bytes
+from ortbatch.errors import DataError, ModelError
+from ortbatch.job.redaction import redact
+from ortbatch.model.graph import Graph, read_graph
+from ortbatch.model.session import OnnxModel, local_copy
+
+_CHUNK = 16 << 20
+
+
+@dataclass(frozen=True)
+class ExternalFile:
+    """Weights outside the model file: name relative to it, where they are, and sha256."""
+
+    name: str
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model as the job names it.
+
+    Args:
+        where: URI of the file.
+        sha256: hash of its bytes; with external files, of all hashes in order.
+        size: bytes of the file and of its external files.
+        graph: what the file says of itself, and the bytes to run.
+        external: weights in other files.
+        file_sha256: hash of the file alone.
+    """
+
+    where: str
+    sha256: str
+    size: int
+    graph: Graph
+    external: tuple[ExternalFile, ...]
+    file_sha256: str
+
+    @property
+    def runs_as_it_is(self) -> bool:
+        """Are the file's own bytes what is run?"""
+        return not self.graph.class_names
+
+
+def open_source(uri: str) -> ModelSource:
+    """Read and hash a model.
+
+    Raises:
+        ModelError: if it cannot be read, is no ONNX model, or its weights lie where they must not.
+    """
+    try:
+        content = read_bytes(uri)
+    except DataError as error:
+        raise ModelError(f"model.path: {error}") from None
+    graph = read_graph(content, uri)
+    external = tuple(_external(uri, name) for name in graph.external)
+    own = hashlib.sha256(content).hexdigest()
+    joined = hashlib.sha256("".join([own, *(file.sha256 for file in external)]).encode()).hexdigest()
+    size = len(content) + sum(_size(file.uri) for file in external)
+    return ModelSource(uri, joined if external else own, size, graph, external, own)
+
+
+def _external(model: str, name: str) -> ExternalFile:
+    """One file of weights, confined to the model's folder."""
+    parts = PurePosixPath(name).parts
+    refused = f"{redact(model)}: its weights lie in {name!r}"
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name:
+        raise ModelError(f"{refused}, outside the model's folder; save the model with its weights beside it.")
+    head, question, options = model.partition("?") if is_remote(model) else (model, "", "")
+    uri = f"{head.rpartition('/')[0]}/{name}{question}{options}"
+    if not is_remote(uri):
+        path = local_path(uri)
+        folder = local_path(model).parent
+        if any(step.is_symlink() for step in [path, *path.parents] if step != folder and folder in step.parents):
+            raise ModelError(f"{refused}, which is a link; put the file itself there.")
+    if not exists(uri):
+        raise ModelError(f"{refused}, which is not there; copy it beside the model.")
+    return ExternalFile(name, uri, _hash_of(uri))
+
+
+def _hash_of(uri: str) -> str:
+    if is_remote(uri):
+        return hashlib.sha256(read_bytes(uri)).hexdigest()
+    digest = hashlib.sha256()
+    with local_path(uri).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _size(uri: str) -> int:
+    return len(read_bytes(uri)) if is_remote(uri) else local_path(uri).stat().st_size
+
+
+def load(source: ModelSource, providers: Sequence[str], threads: int) -> OnnxModel:
+    """A session of a model in this process.
+
+    Raises:
+        ModelError: if it cannot be loaded, or the file no longer has this content: its hash would name another model.
+    """
+    if source.runs_as_it_is and not is_remote(source.where):
+        model = OnnxModel(local_path(source.where), providers, threads, source.where)
+        if _hash_of(source.where) != source.file_sha256:
+            raise ModelError(f"{redact(source.where)}: changed after the run began; run again when nobody writes it.")
+        return model
+    with tempfile.TemporaryDirectory(prefix="ortbatch-") as name:
+        folder = Path(name)
+        (folder / "model.onnx").write_bytes(source.graph.runs)
+        for file in source.external:
+            target = folder / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if is_remote(file.uri):
+                target.write_bytes(read_bytes(file.uri))
+            else:
+                _link_or_copy(local_path(file.uri), target)
+        return OnnxModel(folder / "model.onnx", providers, threads, source.where)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file where the filesystem has that, else a copy; ONNX Runtime refuses symbolic links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def unpack(content: memoryview, external: Mapping[str, tuple[str, memoryview]], folder: Path) -> Path:
+    """Write a model that came by wire below a folder of this node; returns the path to load.
+
+    Args:
+        content: the bytes to run.
+        external: name → (sha256, bytes) of weights in other files.
+        folder: private to the run; files that are there with the same content are kept.
+    """
+    sha256 = hashlib.sha256(content).hexdigest()
+    for name, (digest, weights) in external.items():
+        local_copy(weights, digest, folder, name)
+    return local_copy(content, sha256, folder, f"{sha256}.onnx")

@@ -1,0 +1,35 @@
+"""ZipMap removed: the tensor that a classifier computes, instead of a list of dictionaries built from it.
+
+Converters of scikit-learn and LightGBM end a classifier with ZipMap, which makes one dictionary a row (55 times slower
+than the tensor). Its input is a [rows, classes] tensor whose columns are in the order of its class labels, so reading
+the tensor by place is reading the dictionaries by label; their own order is never looked at.
+"""
+
+from __future__ import annotations
+
+import onnx
+
+
+def strip_zipmaps(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
+    """Replace every ZipMap that feeds an output by the tensor that it reads, in place.
+
+    Returns:
+        Output name → class names in the order of its columns.
+    """
+    outputs = {output.name: output for output in model.graph.output}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "ZipMap" and node.output[0] in outputs:
+            name = node.output[0]
+            found[name] = _labels(node)
+            tensor = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [None, len(found[name])])
+            outputs[name].type.CopyFrom(tensor)
+            node.CopyFrom(onnx.helper.make_node("Identity", list(node.input), [name], node.name))
+    return found
+
+
+def _labels(node: onnx.NodeProto) -> tuple[str, ...]:
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    if "classlabels_strings" in attributes:
+        return tuple(label.decode("utf-8") for label in attributes["classlabels_strings"].strings)
+    return tuple(str(label) for label in attributes["classlabels_int64s"].ints)
