@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -165,13 +164,6 @@ def thousand() -> tuple[Matrix, dict[str, Any]]:
     predicted = np.where(rng.random(true.size) < 0.7, true, rng.integers(0, 1_000, true.size))
     counts = ConfusionMatrix.of(names(1_000), true, predicted).counts
     return counts, quality(counts)
-
-
-def test_two_thousand_classes_take_no_pass_over_the_matrix_a_class() -> None:
-    counts = np.eye(2_000, dtype=np.int64)
-    started = time.perf_counter()
-    quality(counts)
-    assert time.perf_counter() - started < 3
 
 
 @SETTINGS
