@@ -37,7 +37,7 @@ $(VENV)/.with-torch: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.with-test: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing ortbatch, torch and the test tools into $(VENV); the first time takes some minutes"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[torch,test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jobs,test]"
 	@touch $@ $(VENV)/.with-torch
 
 $(VENV)/.created:

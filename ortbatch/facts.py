@@ -70,8 +70,8 @@ def _batch_dependent(prepared: Prepared) -> list[dict[str, str]]:
     done = "rows are evaluated one at a time" if alone else f"the batch size is {prepared.evaluation.batch_size:,}"
     text = (
         f"predictions depend on the batch: {found.labels:,} of {found.rows:,} rows got another label in other "
-        f"company or another batch size; {done}. Models quantised dynamically do this: quantise statically, or serve one row at a "
-        "time."
+        f"company or another batch size; {done}. Models quantised dynamically do this: quantise statically, or serve "
+        "one row at a time."
     )
     return [{"severity": "warning", "code": "batch_dependent", "text": text}]
 
@@ -90,7 +90,7 @@ def _own_label(prepared: Prepared, tally: Tally) -> list[dict[str, str]]:
 
 
 def _bound_by_order(prepared: Prepared) -> list[dict[str, str]]:
-    by_order = [binding for binding in prepared.evaluation.inputs if binding.how == "order"]
+    by_order = [binding for binding in prepared.evaluation.inputs.bound if binding.how == "order"]
     return [
         {
             "severity": "warning",
@@ -121,7 +121,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
         },
         "data": {"plan_digest": prepared.plan.digest(), "bytes": sum(file.size for file in prepared.plan.files)},
         "binding": {
-            "inputs": [_binding(binding) for binding in evaluation.inputs],
+            "inputs": [_binding(binding) for binding in evaluation.inputs.bound],
             "label": {"column": evaluation.labels.column, "by": evaluation.labels.by},
             "output": asdict(evaluation.decision.output),
             "batch_size": {

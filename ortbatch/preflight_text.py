@@ -47,7 +47,7 @@ def _binding(prepared: Prepared) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("input", "type", "row shape", "columns", "how"):
         table.add_column(column, overflow="fold")
-    for binding in prepared.evaluation.inputs:
+    for binding in prepared.evaluation.inputs.bound:
         columns = _some(binding.columns, 8)
         shape = "×".join(map(str, binding.row_shape)) or "scalar"
         cells = (name(binding.name), binding.cast.dtype, shape, columns, _HOW[binding.how])

@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ortbatch.data.binding import InputBinding
-from ortbatch.data.features import Features, new_buffers
+from ortbatch.data.features import Feed, new_buffers
 from ortbatch.data.labels import Labels
 from ortbatch.data.plan import PlannedFile, Shard
 from ortbatch.data.reader import Block, read_shard
+from ortbatch.data.transform import TRANSFORM_ERROR
+from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.errors import DataError, ModelError
 from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.confusion import ConfusionMatrix
@@ -48,19 +49,20 @@ class Evaluation:
         labels: how labels are read.
         decision: how scores become predictions.
         batch_size: rows of a batch.
+        example: one row of the model's inputs, for a warm-up.
     """
 
     files: tuple[PlannedFile, ...]
-    inputs: tuple[InputBinding, ...]
+    inputs: Inputs
     labels: Labels
     decision: Decision
     batch_size: int
+    example: Feed
 
     @property
     def columns(self) -> list[str]:
         """Columns that are read, each once."""
-        bound = [name for binding in self.inputs for name in binding.columns]
-        return list(dict.fromkeys([*bound, self.labels.column]))
+        return list(dict.fromkeys([*self.inputs.columns, self.labels.column]))
 
     def empty(self) -> Tally:
         """The tally of no rows."""
@@ -73,7 +75,7 @@ class Stream:
     def __init__(self, evaluation: Evaluation, model: OnnxModel) -> None:
         self._evaluation = evaluation
         self._model = model
-        self._buffers = new_buffers(evaluation.inputs, evaluation.batch_size)
+        self._buffers = new_buffers(evaluation.inputs.bound, evaluation.batch_size)
         self._empty = evaluation.empty()
 
     def evaluate(self, shard: Shard) -> Tally:
@@ -91,7 +93,7 @@ class Stream:
         for block in clock.timed_iteration("read", blocks):
             for outcome in self._outcomes(block, clock):
                 pending.append(outcome)
-                values += outcome.raw.size
+                values += outcome.answers.raw.size
                 if values >= _WINDOW_VALUES:
                     tally, pending, values = tally.merge(self._tally(pending, clock)), [], 0
         tally = tally.merge(self._tally(pending, clock))
@@ -106,10 +108,12 @@ class Stream:
             key = int(self._evaluation.files[block.file].footer_sha256[:16], 16)
             half = halves(key, block.first_row + rows.kept)
         rejected, step = rows.rejected, self._rows_of_window()
-        for start in range(0, max(rows.features.rows, 1), step):
-            stop = min(start + step, rows.features.rows)
-            raw, own, latencies = self._infer(rows.features, start, stop, clock)
-            yield _Outcome(block.file, rows.labels[start:stop], half[start:stop], raw, own, latencies, rejected)
+        for start in range(0, max(rows.feeder.rows, 1), step):
+            stop = min(start + step, rows.feeder.rows)
+            answers = self._infer(rows.feeder, start, stop, clock)
+            if len(answers.rows) < stop - start:
+                rejected = {**rejected, TRANSFORM_ERROR: stop - start - len(answers.rows)}
+            yield _Outcome(block.file, rows.labels[answers.rows], half[answers.rows], answers, rejected)
             rejected = {}
 
     def _rows_of_window(self) -> int:
@@ -117,34 +121,41 @@ class Stream:
         rows = max(1, _WINDOW_VALUES // len(self._evaluation.decision.classes))
         return max(1, rows // batch) * batch
 
-    def _infer(
-        self, features: Features, start: int, stop: int, clock: _Clock
-    ) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.int64]]:
-        """Raw outputs and own labels of rows [start, stop), and the nanoseconds of each batch."""
+    def _infer(self, feeder: Feeder, start: int, stop: int, clock: _Clock) -> _Answers:
+        """What the model says of rows [start, stop), without those that the transform could not do."""
         batch, output = self._evaluation.batch_size, self._evaluation.decision.output
         outputs: list[list[NDArray[Any]]] = []
-        latencies = []
+        latencies, rows = [], []
         for first in range(start, stop, batch):
+            last = min(first + batch, stop)
             with clock.stage("prepare"):
-                feed = features.batch(first, min(first + batch, stop), self._buffers)
+                feed, good = feeder.batch(first, last, self._buffers)
+            rows.append(np.arange(first, last) if good is None else first + good)
+            if not rows[-1].size:
+                continue
             with clock.stage("infer") as span:
                 outputs.append(self._model.run(output.reads, feed))
             latencies.append(span.elapsed)
+            if len(outputs[-1][0]) != rows[-1].size:
+                raise ModelError(
+                    f"the model put out {len(outputs[-1][0])} rows of `{output.name}` for {rows[-1].size} rows of input"
+                )
         raw = np.concatenate([batch[0] for batch in outputs]) if outputs else np.empty((0, 1), np.float32)
-        if len(raw) != stop - start:
-            raise ModelError(f"the model put out {len(raw)} rows of `{output.name}` for {stop - start} rows of input")
         own = np.concatenate([batch[1] for batch in outputs]) if outputs and output.own_label else None
-        return raw, own, np.array(latencies, np.int64)
+        return _Answers(_joined(rows), raw, own, np.array(latencies, np.int64))
 
     def _tally(self, outcomes: Sequence[_Outcome], clock: _Clock) -> Tally:
         """Count outcomes."""
         with clock.stage("tally"):
-            coverage, latency = _coverage(outcomes), LatencyHistogram.of(_joined([o.latencies for o in outcomes]))
+            coverage, latency = (
+                _coverage(outcomes),
+                LatencyHistogram.of(_joined([o.answers.latencies for o in outcomes])),
+            )
             full = [outcome for outcome in outcomes if len(outcome.labels)]
             if not full:
                 return replace(self._empty, coverage=coverage, latency=latency)
             labels, half = _joined([o.labels for o in full]), _joined([o.half for o in full])
-            scored = score(self._evaluation.decision, _joined([o.raw for o in full]))
+            scored = score(self._evaluation.decision, _joined([o.answers.raw for o in full]))
             good, rejected = _without(scored.bad, len(labels))
             if rejected:
                 files = np.repeat([o.file for o in full], [len(o.labels) for o in full])
@@ -159,7 +170,7 @@ class Stream:
         self, outcomes: Sequence[_Outcome], good: NDArray[np.intp], predicted: NDArray[np.int64]
     ) -> Agreement:
         """The model's own labels of the good rows against the predictions."""
-        own = [outcome.own for outcome in outcomes if outcome.own is not None]
+        own = [outcome.answers.own for outcome in outcomes if outcome.answers.own is not None]
         if not own:
             return Agreement.empty()
         places = label_places(self._evaluation.decision, _joined(own).reshape(-1)[good])
@@ -173,25 +184,38 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class _Answers:
+    """What the model said of some rows of a block.
+
+    Args:
+        rows: int64[N], their places in the block.
+        raw: the output that is evaluated, first dimension N.
+        own: the model's own label output, N values; None if it has none.
+        latencies: int64[batches], nanoseconds.
+    """
+
+    rows: NDArray[np.int64]
+    raw: NDArray[Any]
+    own: NDArray[Any] | None
+    latencies: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class _Outcome:
-    """What the model said of some rows of one file.
+    """Some rows of one file, with the model's answers.
 
     Args:
         file: its index in the plan.
         labels: int64[N].
         half: uint8[N].
-        raw: the model's output for them, first dimension N.
-        own: its own label output, N values; None if it has none.
-        latencies: int64[batches], nanoseconds.
+        answers: for the N rows.
         rejected: reason → rows that the model never saw.
     """
 
     file: int
     labels: NDArray[np.int64]
     half: NDArray[np.uint8]
-    raw: NDArray[Any]
-    own: NDArray[Any] | None
-    latencies: NDArray[np.int64]
+    answers: _Answers
     rejected: dict[str, int]
 
 
@@ -225,13 +249,13 @@ class DecodedRows:
     """The good rows of a block.
 
     Args:
-        features: inputs of the good rows.
+        feeder: inputs of the good rows.
         labels: int64[N], their class indices.
         kept: int64[N], their places in the block.
         rejected: reason → rows that are left out; a row with several reasons counts under the first.
     """
 
-    features: Features
+    feeder: Feeder
     labels: NDArray[np.int64]
     kept: NDArray[np.int64]
     rejected: dict[str, int]
@@ -240,12 +264,12 @@ class DecodedRows:
 def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
     """Decode labels and features of some rows, and leave out what cannot be evaluated, counted by reason."""
     labels, bad_labels = evaluation.labels.take(table.column(evaluation.labels.column))
-    features = Features(evaluation.inputs, table)
-    kept, rejected = _without({**bad_labels, **features.bad}, table.num_rows)
+    feeder = Feeder(evaluation.inputs, table)
+    kept, rejected = _without({**bad_labels, **feeder.bad}, table.num_rows)
     if rejected:
-        features.keep(kept)
+        feeder.keep(kept)
         labels = labels[kept]
-    return DecodedRows(features, labels, kept.astype(np.int64), rejected)
+    return DecodedRows(feeder, labels, kept.astype(np.int64), rejected)
 
 
 def _without(bad: dict[str, NDArray[np.bool_]], rows: int) -> tuple[NDArray[np.intp], dict[str, int]]:

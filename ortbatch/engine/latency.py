@@ -96,9 +96,11 @@ def _feeds(evaluation: Evaluation, setup: SingleSetup) -> list[Feed]:
     feeds: list[Feed] = []
     share = -(-setup.samples // max(1, len(setup.shard.pieces)))
     for block in read_shard(evaluation.files, setup.shard, evaluation.columns):
-        features = decode(evaluation, block.table.slice(0, share)).features
-        for row in range(features.rows):
-            feeds.append(features.batch(row, row + 1, new_buffers(evaluation.inputs, 1)))
+        feeder = decode(evaluation, block.table.slice(0, share)).feeder
+        for row in range(feeder.rows):
+            feed, good = feeder.batch(row, row + 1, new_buffers(evaluation.inputs.bound, 1))
+            if good is None or good.size:
+                feeds.append(feed)
         if len(feeds) >= setup.samples:
             break
     return feeds

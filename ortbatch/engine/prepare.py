@@ -15,7 +15,8 @@ from typing import Any
 import onnxruntime
 import pyarrow as pa
 
-from ortbatch.data.binding import InputBinding, TensorSpec, bind_inputs, check_columns
+from ortbatch.data.binding import TensorSpec, bind_inputs, check_columns
+from ortbatch.data.features import new_buffers
 from ortbatch.data.labels import (
     Labels,
     bind_labels,
@@ -25,7 +26,9 @@ from ortbatch.data.labels import (
     label_family,
 )
 from ortbatch.data.plan import Plan, make_plan
+from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.evaluate import DecodedRows, Evaluation, decode
+from ortbatch.engine.feeder import Inputs
 from ortbatch.engine.probe import Dependence, batch_dependence, first_rows, run_in_batches, usable_features
 from ortbatch.errors import DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
@@ -92,12 +95,13 @@ class Prepared:
     @cached_property
     def evaluation_digest(self) -> str:
         """Sha256 of what the counts depend on: model, data plan, binding, output, threshold."""
-        decision = self.evaluation.decision
+        decision, inputs = self.evaluation.decision, self.evaluation.inputs
         parts = {
             "model": self.model.sha256,
             "plan": self.plan.digest(),
             # How a thing was found is no part of what it is.
-            "inputs": [asdict(replace(binding, how="")) for binding in self.evaluation.inputs],
+            "inputs": [asdict(replace(binding, how="")) for binding in inputs.bound],
+            "transform": None if inputs.transform is None else inputs.transform.digest,
             "labels": asdict(self.evaluation.labels),
             "decision": asdict(replace(decision, output=replace(decision.output, inferred=""))),
         }
@@ -129,12 +133,17 @@ def prepare(job: Job) -> Prepared:
     """
     file, model = open_model(job)
     output = choose_output(model.outputs, file.graph, job.model.output.name, job.model.output.kind)
-    contract = _Contract(job, model.inputs)
+    contract = _Contract(job, model.inputs, _transform(job))
     shard_rows = job.execution.shard_rows
     uris = [job.locate(path) for path in job.data.path]
     plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, contract)
     _check_expected(job, plan)
     return _fit(job, file, model, plan, contract, output)
+
+
+def _transform(job: Job) -> Transform | None:
+    asked = job.model.transform
+    return None if asked is None else read_transform(asked.function, asked.columns, asked.files, job.folder)
 
 
 def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
@@ -147,18 +156,20 @@ def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
 class _Contract:
     """Binds the inputs by the first schema that it sees, and holds every other schema to that."""
 
-    def __init__(self, job: Job, inputs: tuple[TensorSpec, ...]) -> None:
+    def __init__(self, job: Job, inputs: tuple[TensorSpec, ...], transform: Transform | None) -> None:
         self._job = job
         self._specs = inputs
+        self._transform = transform
         self.schema: pa.Schema | None = None
-        self.inputs: tuple[InputBinding, ...] = ()
+        self.inputs = Inputs(())
 
     def __call__(self, where: str, schema: pa.Schema) -> None:
         label = self._job.data.label
         if self.schema is None:
             check_columns((), schema, label, redact(where))
-            self.inputs = bind_inputs(self._specs, schema, self._job.model.inputs or {}, label)
-        check_columns(self.inputs, schema, label, redact(where))
+            self.inputs = self._bind(schema, label)
+        check_columns(self.inputs.bound, schema, label, redact(where))
+        self._check_transform(schema, redact(where))
         if self.schema is None:
             self.schema = schema
         first, other = (label_family(s.field(label).type) for s in (self.schema, schema))
@@ -166,6 +177,25 @@ class _Contract:
             raise DataError(
                 f"{redact(where)}: label column `{label}` holds {schema.field(label).type}; in the first file it holds "
                 f"{self.schema.field(label).type}. Write both alike."
+            )
+
+    def _bind(self, schema: pa.Schema, label: str) -> Inputs:
+        """Inputs that the job names are fed by columns; with a transform, it feeds the others."""
+        given = self._job.model.inputs or {}
+        if self._transform is None:
+            return Inputs(bind_inputs(self._specs, schema, given, label))
+        made = tuple(spec for spec in self._specs if spec.name not in given)
+        if not made:
+            raise DataError("model.transform has nothing to feed: `model.inputs` names columns for every input.")
+        bound = tuple(spec for spec in self._specs if spec.name in given)
+        return Inputs(bind_inputs(bound, schema, given, label), self._transform, made)
+
+    def _check_transform(self, schema: pa.Schema, where: str) -> None:
+        columns = self._transform.columns if self._transform is not None else ()
+        missing = [name for name in columns if len(schema.get_all_field_indices(name)) != 1]
+        if missing:
+            raise DataError(
+                f"{where}: model.transform reads {', '.join(missing)}; columns: {', '.join(schema.names[:20])}."
             )
 
 
@@ -187,25 +217,27 @@ def _fit(
     labels = _labels(job, contract.schema.field(job.data.label), output, table)
     decision = _decide(job, output, labels.classes)
     _check_gates(job, decision)
-    batch_size, how = _batch_size(job, model, contract.inputs)
+    example, _ = features.batch(0, 1, new_buffers(contract.inputs.bound, 1))
+    batch_size, how = _batch_size(job, model, sum(array.nbytes for array in example.values()))
     dependence = batch_dependence(model, decision, contract.inputs, features, batch_size)
     if dependence.labels and how == "rule":
         # Its predictions depend on their company: alone is the only company that a served row is sure to have.
         batch_size, how = 1, "batch_dependent"
-    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, batch_size)
+    kept = {name: array.copy() for name, array in example.items()}
+    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, batch_size, kept)
     decoded = decode(evaluation, table)
     _check_rows(evaluation, decoded, table)
     return Prepared(job, file, plan, evaluation, decoded, dependence, how)
 
 
-def _batch_size(job: Job, model: OnnxModel, inputs: tuple[InputBinding, ...]) -> tuple[int, str]:
+def _batch_size(job: Job, model: OnnxModel, row_bytes: int) -> tuple[int, str]:
     """Rows of a batch, and who says so: the model, the job or the rule."""
     asked = job.model.batch_size
     if model.fixed_batch is not None:
         if asked not in ("auto", model.fixed_batch):
             raise ModelError(f"model.batch_size: {asked}; the model takes batches of {model.fixed_batch} only.")
         return model.fixed_batch, "model"
-    return (batch_size_for(inputs), "rule") if asked == "auto" else (asked, "job")
+    return (batch_size_for(row_bytes), "rule") if asked == "auto" else (asked, "job")
 
 
 def _labels(job: Job, field: pa.Field, output: Output, table: pa.Table) -> Labels:

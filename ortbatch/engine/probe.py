@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding
 from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH
-from ortbatch.data.features import Features, new_buffers
+from ortbatch.data.features import new_buffers
 from ortbatch.data.plan import Plan, Shard
 from ortbatch.data.reader import Block, read_shard
+from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.errors import DataError, ModelError
 from ortbatch.model.outputs import Decision, Output, score
 from ortbatch.model.session import OnnxModel
@@ -27,9 +28,9 @@ _ODD_BATCH = 7
 _ALONE_SECONDS = 1.0
 
 
-def first_rows(plan: Plan, inputs: tuple[InputBinding, ...], label: str) -> pa.Table:
+def first_rows(plan: Plan, inputs: Inputs, label: str) -> pa.Table:
     """The first rows; where none of them can be used, some further on: a run counts bad rows wherever they are."""
-    columns = list(dict.fromkeys([*(name for binding in inputs for name in binding.columns), label]))
+    columns = list(dict.fromkeys([*inputs.columns, label]))
     tables: list[pa.Table] = []
     for block in _blocks(plan, plan.shards, columns):
         # Files may differ in integer width and the like: the first of a kind are enough.
@@ -52,47 +53,63 @@ def _blocks(plan: Plan, shards: Sequence[Shard], columns: list[str]) -> Iterator
     return (block for shard in shards for block in read_shard(plan.files, shard, columns))
 
 
-def _usable(inputs: tuple[InputBinding, ...], label: str, table: pa.Table) -> NDArray[np.bool_]:
+def _usable(inputs: Inputs, label: str, table: pa.Table) -> NDArray[np.bool_]:
     """Which rows have features that can be used, and a label."""
     good = ~np.asarray(table.column(label).is_null(nan_is_null=True))
-    for mask in Features(inputs, table).bad.values():
+    for mask in Feeder(inputs, table).bad.values():
         good = good & ~mask
     return good
 
 
-def usable_features(inputs: tuple[InputBinding, ...], table: pa.Table) -> Features:
+def usable_features(inputs: Inputs, table: pa.Table) -> Feeder:
     """Features of the rows that have good ones.
 
     Raises:
         DataError: if a value does not fit the model's input type, or no row is good.
     """
-    features = Features(inputs, table)
+    features = Feeder(inputs, table)
     good = np.ones(features.rows, np.bool_)
     for mask in features.bad.values():
         good &= ~mask
     inexact = features.bad.get(INEXACT_VALUE)
-    if inexact is not None and not all(binding.cast.lossy for binding in inputs):
+    if inexact is not None and not all(binding.cast.lossy for binding in inputs.bound):
         raise DataError(
             f"row {int(np.flatnonzero(inexact)[0])} of the data holds a number that the model's input type cannot hold "
-            f"exactly. Columns: {_some_columns(inputs)}. `cast: lossy` in `model.inputs` allows rounding."
+            f"exactly. Columns: {_some_columns(inputs.bound)}. `cast: lossy` in `model.inputs` allows rounding."
         )
     if not good.any():
         reasons = ", ".join(sorted(features.bad))
-        hint = _wrong_length(inputs, table) if WRONG_LENGTH in features.bad else ""
+        hint = _wrong_length(inputs.bound, table) if WRONG_LENGTH in features.bad else ""
         raise DataError(f"none of the first {features.rows} rows has usable features ({reasons}){hint}.")
     features.keep(np.flatnonzero(good))
-    return features
+    return _transformable(inputs, table.select(inputs.columns).take(pa.array(np.flatnonzero(good))), features)
 
 
-def run_in_batches(
-    model: OnnxModel, output: Output, inputs: tuple[InputBinding, ...], features: Features, batch_size: int
-) -> NDArray[Any]:
+def _transformable(inputs: Inputs, table: pa.Table, features: Feeder) -> Feeder:
+    """The rows that the transform can do.
+
+    Raises:
+        DataError: with what it raises, if it can do none.
+    """
+    _, good = features.batch(0, features.rows, new_buffers(inputs.bound, features.rows))
+    if good is None or inputs.transform is None:
+        return features
+    if not good.size:
+        batch = table.select(inputs.transform.columns).combine_chunks().to_batches()[0]
+        raise DataError(
+            f"model.transform {inputs.transform.function} raises on every one of the first {features.rows} rows; "
+            f"on the first: {inputs.transform.first_error(batch)}"
+        )
+    return features.select(good)
+
+
+def run_in_batches(model: OnnxModel, output: Output, inputs: Inputs, features: Feeder, batch_size: int) -> NDArray[Any]:
     """Raw outputs of all rows, in batches of a size; the model's own if that is fixed."""
     step = model.fixed_batch or batch_size
-    buffers, parts = new_buffers(inputs, step), []
+    buffers, parts = new_buffers(inputs.bound, step), []
     for start in range(0, features.rows, step):
         stop = min(start + step, features.rows)
-        (raw,) = model.run([output.name], features.batch(start, stop, buffers))
+        (raw,) = model.run([output.name], features.batch(start, stop, buffers)[0])
         if raw.ndim == 0 or len(raw) != stop - start:
             raise ModelError(
                 f"output `{output.name}` has shape {list(raw.shape)} for a batch of {stop - start} rows; its first "
@@ -117,7 +134,7 @@ class Dependence:
 
 
 def batch_dependence(
-    model: OnnxModel, decision: Decision, inputs: tuple[InputBinding, ...], features: Features, batch_size: int
+    model: OnnxModel, decision: Decision, inputs: Inputs, features: Feeder, batch_size: int
 ) -> Dependence:
     """Run rows alone, in sevens and in whole batches of other company, and compare.
 

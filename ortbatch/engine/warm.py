@@ -9,9 +9,6 @@ from ortbatch.model.session import OnnxModel
 
 
 def warm_up(model: OnnxModel, evaluation: Evaluation) -> None:
-    """Run one full batch of zeros."""
-    feed = {
-        binding.name: np.zeros((evaluation.batch_size, *binding.row_shape), binding.cast.dtype)
-        for binding in evaluation.inputs
-    }
+    """Run one full batch of the same real row."""
+    feed = {name: np.repeat(row, evaluation.batch_size, axis=0) for name, row in evaluation.example.items()}
     model.run(evaluation.decision.output.reads, feed)

@@ -52,7 +52,6 @@ def _is_file(columns: Any) -> bool:
 
 
 LATER = (
-    Later("model.transform", _given, "a transform"),
     Later("model.inputs.columns", _has_pattern, "a pattern of columns (`*`)"),
     Later("model.inputs.columns", _is_file, "a file of column names"),
     Later("model.inputs.pad", _given, "padding of ragged lists"),

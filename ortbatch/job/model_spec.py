@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from ortbatch.job.part import TAG, Count, CountOrAuto, Function, Part, Some, Text, short_forms
+from ortbatch.job.part import TAG, Count, CountOrAuto, Function, Many, Part, Some, Text, short_forms
 from ortbatch.job.wording import got
 
 Scalar = bool | int | float | str
@@ -99,6 +99,7 @@ class TransformSpec(Part):
 
     function: Function = Field(description="`module:function` beside the job file.")
     columns: Some[Text] = Field(description="Columns that the function reads.")
+    files: Many[Text] = Field((), description="Files beside the job file that it reads, such as a vocabulary.")
 
 
 class OutputSpec(Part):

@@ -78,7 +78,7 @@ class OnnxModel:
         """Some outputs for one batch; where the batch size is fixed, a shorter batch is filled up and cut again.
 
         Raises:
-            ModelError: if the model refuses the batch.
+            ModelError: if the model refuses the batch, or its size is fixed and an output has another.
         """
         rows = len(next(iter(feed.values()))) if feed else 0
         if self._filled and rows < self._filled:
@@ -88,12 +88,25 @@ class OnnxModel:
         except Exception as error:  # as above
             shapes = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feed.items())
             raise ModelError(f"the model failed on a batch of {shapes}: {_message(error)}") from None
-        return [np.asarray(result)[:rows] if self._filled else np.asarray(result) for result in results]
+        arrays = [np.asarray(result) for result in results]
+        if self._filled is None:
+            return arrays
+        return [_cut(array, rows, self._filled, name) for array, name in zip(arrays, outputs, strict=True)]
 
 
 def _fill_up(array: NDArray[Any], rows: int) -> NDArray[Any]:
     """Repeat the last row: a row like those that the model was made for."""
     return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
+
+
+def _cut(array: NDArray[Any], rows: int, batch: int, name: str) -> NDArray[Any]:
+    """The first rows of an output; one that is not a row for each of the batch must not look like it."""
+    if array.ndim == 0 or len(array) != batch:
+        raise ModelError(
+            f"output `{name}` has shape {list(array.shape)} for a batch of {batch} rows; its first dimension must be the "
+            "batch."
+        )
+    return array[:rows]
 
 
 def _require_providers(providers: Sequence[str]) -> None:

@@ -57,6 +57,8 @@ def checkout(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like a checkout after `prepare.py`."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(digits.parent, folder / "jobs" / "digits")
+    for source in (ROOT / "jobs").glob("*.py"):
+        shutil.copy(source, folder / "jobs")
     shutil.copy(ROOT / "jobs" / "digits" / "prepare.py", folder / "jobs" / "digits")
     return folder
 

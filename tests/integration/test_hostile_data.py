@@ -99,7 +99,8 @@ def one_node(*nodes: onnx.NodeProto, out: tuple[Any, ...], batch: Any = "N") -> 
     return lambda place: save(place.folder / "m.onnx", helper.make_graph(list(nodes), "g", info, result))
 
 
-FEWER = helper.make_node("ReduceMean", ["x"], ["out"], keepdims=0)
+ALL = helper.make_node("ReduceMean", ["x"], ["out"], keepdims=0)
+TWICE = helper.make_node("Concat", ["x", "x"], ["out"], axis=0)
 SAME = helper.make_node("Identity", ["x"], ["out"])
 TEXT = pa.array(["a", "b"] * (ROWS // 2))
 OFFSETS = pa.array(range(ROWS + 1), pa.int32()).buffers()[1]
@@ -118,12 +119,16 @@ MODELS: dict[str, tuple[Change, str]] = {
     "a model cut short": (content("m.onnx", lambda whole: whole[:-50]), r"m\.onnx: (not an ONNX|.* cannot load)"),
     "no such provider": (model_key(providers=["CUDAExecutionProvider"]), r"CUDAExecutionProvider not in .* has .*CPU"),
     "no such output": (model_key(output={"name": "q"}), "no output `q`; it has `out: float32"),
-    "a fixed batch": (one_node(SAME, out=(8, 4), batch=8), "has a fixed batch of 8"),
-    "an output for all rows": (one_node(FEWER, out=()), r"out.*shape \[\] .*first dimension must be the batch"),
+    "another batch than the model's": (
+        all_of(one_node(SAME, out=(8, 4), batch=8), model_key(batch_size=4)), r"batch_size: 4; .*batches of 8 only"
+    ),
+    "one output for a fixed batch": (one_node(ALL, out=(), batch=8), r"out.*shape \[\] .*dimension must be the batch"),
+    "two outputs for each row": (one_node(TWICE, out=(16, 4), batch=8), r"out.*shape \[16, 4\] .*must be the batch"),
+    "an output for all rows": (one_node(ALL, out=()), r"out.*shape \[\] .*first dimension must be the batch"),
     "a multilabel model": (new_model(4, 3, end="Sigmoid"), "sigmoid over 3 columns: this is a multilabel model"),
     "more classes in the job": (data_key(classes=["a", "b", "c"]), "scores 2 classes, `data.classes` names 3: a, b, c"),
     "an input of another width": (new_model(5, 2), "`x` holds lists of 4; input `x` needs 5"),
-}
+}  # fmt: skip
 
 FILES: dict[str, tuple[Change, str]] = {
     "no such folder": (data_key(path="none"), "none: no such file or folder"),

@@ -21,6 +21,7 @@ from sklearn import metrics
 
 from ortbatch.api import Options, Outcome, run_job
 from ortbatch.data import reader
+from ortbatch.engine import evaluate
 from ortbatch.job import Job
 from tests.models import mixed_model
 from tests.tables import write_table
@@ -155,11 +156,11 @@ class Case:
     folder: Path
     plain: Plain
 
-    def run(self, name: str, **keys: Any) -> Outcome:
+    def run(self, name: str, batch_size: int | str = "auto", **keys: Any) -> Outcome:
         data = {"path": "data", "label": "y", **self.task.data, **keys}
         job = {
             "name": "t",
-            "model": {"path": "m.onnx", "output": {"kind": self.kind}},
+            "model": {"path": "m.onnx", "output": {"kind": self.kind}, "batch_size": batch_size},
             "data": data,
             "latency": {"max_seconds": 0.01},
         }
@@ -244,6 +245,14 @@ def test_row_groups_read_in_parts_give_the_same_quality_and_coverage(case: Case,
         parts = case.run("parts").report.data
     assert parts["coverage"] == outcome.report.data["coverage"]
     assert parts["quality"] == outcome.report.data["quality"]
+
+
+def test_outputs_counted_in_small_windows_give_the_same_quality_and_coverage(case: Case, outcome: Outcome) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "_WINDOW_VALUES", 24)
+        windows = case.run("windows", batch_size=4).report.data
+    assert windows["coverage"] == outcome.report.data["coverage"]
+    assert windows["quality"] == outcome.report.data["quality"]
 
 
 ALLOWED: list[tuple[Callable[[int], Any], int]] = [

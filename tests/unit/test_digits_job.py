@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_digits
 
+from jobs.digits.prepare import stamp_of
 from ortbatch.job import load_job
-from tests.digits import JOB_FOLDER, prepare_digits
+from tests.digits import prepare_digits
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +169,10 @@ def test_a_second_preparation_writes_nothing(folder: Path) -> None:
 def test_a_missing_or_changed_file_asks_for_a_new_preparation(
     folder: Path, tmp_path: Path, name: str, damage: str
 ) -> None:
-    is_current = runpy.run_path(str(JOB_FOLDER / "prepare.py"))["is_current"]
     out = Path(shutil.copytree(folder, tmp_path / "copy"))
-    assert is_current(out / "data" / "prepared.json", out)
+    assert stamp_of(out).is_current()
     if damage == "missing":
         (out / name).unlink()
     else:
         (out / name).write_bytes((out / name).read_bytes()[:-4])
-    assert not is_current(out / "data" / "prepared.json", out)
+    assert not stamp_of(out).is_current()

@@ -92,6 +92,11 @@ def test_every_kind_of_list_is_a_list(kind: pa.DataType) -> None:
     assert only(spec(), schema(x=kind, y=pa.int64())).is_list
 
 
+@pytest.mark.parametrize("batch", [None, 1, 8])
+def test_the_size_of_a_batch_is_no_matter_of_the_columns(batch: int | None) -> None:
+    assert only(spec(shape=(batch, 3)), ABC).row_shape == (3,)
+
+
 OPEN = [
     ((None, None), pa.list_(F32, 6), None, (6,)),
     ((None, 2, None), pa.list_(F32, 6), None, (2, 3)),
@@ -166,8 +171,6 @@ REFUSED = {
         "0 values a row",
     ]),
     "a width of nothing and no columns": (spec(shape=(None, 0)), schema(t=pa.string(), y=F32), None, ["no columns"]),
-    "a fixed batch": (spec(shape=(8, 3)), ABC, None, ["has a fixed batch of 8", "dynamic first dimension"]),
-    "a fixed batch of one": (spec(shape=(1, 3)), schema(x=pa.list_(F32, 3), y=F32), None, ["has a fixed batch of 1"]),
     "no batch": (spec(shape=()), schema(x=F32, y=F32), None, ["has no batch dimension"]),
     "text for a number": (spec(), schema(x=pa.string(), y=F32), {"x": ["x", "x", "x"]}, [
         "a.parquet: column `x` holds string, which is not a number; the model's input is float32",

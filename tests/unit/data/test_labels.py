@@ -89,6 +89,16 @@ def test_a_label_beyond_int64_is_unknown() -> None:
     assert Labels("y", ("0", "1"), "name").take(column)[1][UNKNOWN_LABEL].tolist() == [True, True, False]
 
 
+LOWEST = "-9223372036854775808"
+
+
+@pytest.mark.parametrize("value", [2.0**63, -(2.0**64), 1e300, float("inf")])
+def test_a_float_beyond_int64_is_unknown(value: float) -> None:
+    index, bad = Labels("y", (LOWEST, "1"), "name").take(pa.chunked_array([[1.0, value]]))
+    assert index.tolist() == [1, 0]
+    assert bad[UNKNOWN_LABEL].tolist() == [False, True]
+
+
 def test_minus_one_of_another_width_does_not_become_the_class_minus_one() -> None:
     column = pa.chunked_array([pa.array([2**64 - 1, 1], pa.uint64())])
     assert Labels("y", ("-1", "1"), "name").take(column)[1][UNKNOWN_LABEL].tolist() == [True, False]

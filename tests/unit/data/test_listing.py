@@ -102,6 +102,12 @@ def test_forms_of_a_file_uri(tree: Path, uri: str) -> None:
     assert below(tree, list_files([uri.format(quote(str(tree)))])) == ["a.parquet"]
 
 
+def test_what_is_quoted_in_a_file_uri_is_no_pattern(tmp_path: Path) -> None:
+    make(tmp_path, ["x/a[1].parquet", "x/a1.parquet", "y/a[1].parquet"])
+    files = list_files([f"file://{tmp_path}/*/a%5B1%5D.parquet"])
+    assert below(tmp_path, files) == ["x/a[1].parquet", "y/a[1].parquet"]
+
+
 def test_a_question_mark_is_a_pattern_in_a_file_uri_too(tree: Path) -> None:
     assert below(tree, list_files([f"file://{quote(str(tree))}/?.parquet"])) == ["a.parquet", "b.parquet"]
 

@@ -150,6 +150,13 @@ def test_other_data_have_another_digest(tmp_path: Path, change: str) -> None:
     assert planned(tmp_path).digest() != before
 
 
+@pytest.mark.parametrize("part", ["name", "size", "footer_sha256", "group_rows"])
+def test_each_part_of_a_file_s_identity_is_in_the_digest(tmp_path: Path, part: str) -> None:
+    plan = planned(write(tmp_path, [[5]]))
+    other = {"name": "other", "size": 1, "footer_sha256": "0" * 64, "group_rows": (2, 3)}[part]
+    assert Plan((replace(plan.files[0], **{part: other}),), plan.shards).digest() != plan.digest()
+
+
 def test_other_shards_have_another_digest(tmp_path: Path) -> None:
     write(tmp_path, [[5, 5]])
     assert planned(tmp_path, shard_rows=5).digest() != planned(tmp_path, shard_rows=10).digest()

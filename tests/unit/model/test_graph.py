@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -111,16 +112,32 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("where", OUTSIDE)
-def test_weights_in_other_files_are_refused_wherever_they_hide(where: str) -> None:
-    with pytest.raises(ModelError, match=r"weights lie in other files .*save the model as one file"):
-        read_graph(OUTSIDE[where], "m.onnx")
+def test_weights_in_other_files_are_found_wherever_they_hide(where: str) -> None:
+    assert read_graph(OUTSIDE[where], "m.onnx").external == ("weights.bin",)
 
 
-def test_a_sparse_weight_in_another_file_is_refused() -> None:
+def test_a_sparse_weight_in_another_file_is_found() -> None:
     model = onnx.load_model_from_string(content(chain("Softmax")))
     model.graph.sparse_initializer.add().values.CopyFrom(external(WEIGHTS))
-    with pytest.raises(ModelError, match="weights lie in other files"):
-        read_graph(model.SerializeToString(), "m.onnx")
+    assert read_graph(model.SerializeToString(), "m.onnx").external == ("weights.bin",)
+
+
+def test_a_model_with_its_weights_inside_needs_no_other_file_and_runs_as_it_is(tmp_path: Path) -> None:
+    whole = linear_model(tmp_path / "m.onnx", 4, 2).read_bytes()
+    graph = read_graph(whole, "m.onnx")
+    assert (graph.external, graph.class_names, graph.runs) == ((), {}, whole)
+
+
+NAMED = [({"classlabels_strings": ["ham", "é"]}, ("ham", "é")), ({"classlabels_int64s": [7, -1]}, ("7", "-1"))]
+
+
+@pytest.mark.parametrize(("labels", "names"), NAMED)
+def test_a_zipmap_gives_its_columns_names_and_is_not_run(labels: dict[str, list[Any]], names: tuple[str, ...]) -> None:
+    zipmap = helper.make_node("ZipMap", ["t1"], ["out"], domain="ai.onnx.ml", **labels)
+    graph = read_graph(content([*chain("Softmax", "Identity")[:1], zipmap]), "m.onnx")
+    assert graph.class_names == {"out": names}
+    assert graph.final_ops == {"out": "Softmax"}
+    assert [node.op_type for node in onnx.load_model_from_string(graph.runs).graph.node] == ["Softmax", "Identity"]
 
 
 def test_a_message_has_no_secret() -> None:

@@ -16,12 +16,19 @@ LABEL = TensorSpec("label", "int64", (None,))
 SCORES = TensorSpec("scores", "float32", (None, 3))
 LOGIT = TensorSpec("logit", "float32", (None, 1))
 HIDDEN = TensorSpec("hidden", "float32", (None, 64))
-ZIPMAP = TensorSpec("output_probability", "seq(map(int64,tensor(float)))", ())
+MAPS = TensorSpec("maps", "seq(map(int64,tensor(float)))", ())
 TEXT = TensorSpec("label", "string", (None,))
 
 
-def choose(*outputs: TensorSpec, op: str = "", name: str | None = None, kind: str | None = None) -> Output:
-    return choose_output(outputs, Graph("", 18, {spec.name: op for spec in outputs}), name, kind)
+def choose(
+    *outputs: TensorSpec,
+    op: str = "",
+    name: str | None = None,
+    kind: str | None = None,
+    class_names: dict[str, tuple[str, ...]] | None = None,
+) -> Output:
+    graph = Graph("", 18, {spec.name: op for spec in outputs}, dict(class_names or {}), (), b"")
+    return choose_output(outputs, graph, name, kind)
 
 
 CHOSEN = [
@@ -30,7 +37,9 @@ CHOSEN = [
     ((SCORES,), "Softmax", None, Output("scores", "probabilities", 3, "graph")),
     ((SCORES,), "LogSoftmax", None, Output("scores", "logits", 3, "graph")),
     ((LOGIT,), "Sigmoid", None, Output("logit", "probabilities", 1, "graph")),
-    ((LABEL, SCORES), "", None, Output("scores", None, 3, "values")),
+    ((LABEL, SCORES), "", None, Output("scores", None, 3, "values", own_label="label")),
+    ((TEXT, SCORES), "Softmax", None, Output("scores", "probabilities", 3, "graph", own_label="label")),
+    ((TEXT,), "", None, Output("label", "label", 1, "graph")),
     ((LABEL,), "ArgMax", None, Output("label", "label", 1, "graph")),
     ((TensorSpec("label", "float32", (None,)),), "ArgMax", None, Output("label", "label", 1, "graph")),
     ((SCORES,), "Softmax", "logits", Output("scores", "logits", 3, "job")),
@@ -48,16 +57,25 @@ def test_the_one_output_with_scores_is_chosen_and_read_by_its_graph(
 
 
 def test_the_job_names_one_of_several_outputs() -> None:
-    assert choose(HIDDEN, SCORES, LABEL, name="label").name == "label"
+    assert choose(HIDDEN, SCORES, LABEL, name="label").reads == ["label"]
+    assert choose(HIDDEN, SCORES, LABEL, name="scores").reads == ["scores", "label"]
+
+
+def test_two_labels_beside_the_scores_are_nobody_s() -> None:
+    assert choose(LABEL, TEXT, SCORES).reads == ["scores"]
+
+
+def test_names_that_the_graph_gives_make_probabilities_of_as_many_classes() -> None:
+    output = choose(TEXT, SCORES, class_names={"scores": ("a", "b", "c")})
+    assert (output.kind, output.names, output.classes, output.own_label) == ("probabilities", ("a", "b", "c"), 3, "label")
 
 
 REFUSED = [
     ((HIDDEN, SCORES), {}, "several outputs; say which one in `model.output.name`: `hidden: float32.*`scores"),
     ((SCORES,), {"name": "nope"}, r"no output `nope`; it has `scores: float32\[\?, 3\]`"),
-    ((TEXT, ZIPMAP), {}, "is a ZipMap .*zipmap.*False"),
-    ((TEXT,), {}, "is not numeric; name another"),
-    ((TEXT, SCORES), {"name": "label"}, "is not numeric"),
-    ((TensorSpec("b", "bfloat16", (None, 2)),), {}, "is not numeric"),
+    ((MAPS,), {}, "holds no scores or labels; name another"),
+    ((TEXT, MAPS), {"name": "maps"}, "holds no scores or labels; name another"),
+    ((TensorSpec("b", "bfloat16", (None, 2)),), {}, "is bfloat16, which NumPy does not have"),
     ((SCORES,), {"op": "Sigmoid"}, "sigmoid over 3 columns: this is a multilabel model"),
     ((SCORES,), {"op": "Sigmoid", "name": "scores"}, "multilabel"),
     ((TensorSpec("two", "float32", (None, 2)),), {"op": "Sigmoid"}, "multilabel"),

@@ -224,8 +224,8 @@ def test_there_is_one_column_of_odds_for_each_curve(kind: str, classes: int, cur
     assert len(chosen.curves) == curves
 
 
-def labels(classes: tuple[str, ...], values: Any, dtype: str) -> Scored:
-    return score(Decision(Output("out", "label", 1, "job"), classes, None, 0.5), np.array(values, dtype))
+def labels(classes: tuple[str, ...], values: Any, dtype: str, names: tuple[str, ...] | None = None) -> Scored:
+    return score(Decision(Output("out", "label", 1, "job", names), classes, None, 0.5), np.array(values, dtype))
 
 
 LABELS = [
@@ -250,3 +250,16 @@ def test_labels_of_the_model_are_classes_or_unknown(
         {UNKNOWN_PREDICTION: unknown} if unknown else {}
     )
     assert result.probabilities is None
+
+
+def test_labels_go_by_the_names_of_the_graph_and_not_by_those_that_are_shown() -> None:
+    result = labels(("ham", "spam", "eggs"), [9, 7, 8, 0], "int64", names=("7", "8", "9"))
+    assert result.predicted.tolist() == [2, 0, 1, 0]
+    assert result.bad[UNKNOWN_PREDICTION].tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("dtype", ["O", "U8"])
+def test_labels_of_text_are_names(dtype: str) -> None:
+    result = labels(("ham", "spam"), ["spam", "ham", "Ham", ""], dtype)
+    assert result.predicted.tolist() == [1, 0, 0, 0]
+    assert result.bad[UNKNOWN_PREDICTION].tolist() == [False, False, True, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import NodeProto, TensorProto, helper
 
 from ortbatch.data.binding import TensorSpec
 from ortbatch.errors import ModelError, StorageError
 from ortbatch.model.session import OnnxModel, local_copy
-from tests.models import linear_model, linear_weights
+from tests.models import linear_model, linear_weights, save
 
 CPU = ["CPUExecutionProvider"]
 CONTENT = b"some model" * 1000
@@ -41,25 +43,25 @@ def test_a_session_says_what_it_takes_gives_and_runs_on(path: Path) -> None:
 def test_a_batch_gives_what_the_weights_say(path: Path) -> None:
     rows = np.arange(12, dtype=np.float32).reshape(3, 4)
     weights, bias = linear_weights(4, 2)
-    assert load(path).run("out", {"x": rows}) == pytest.approx(rows @ weights + bias, abs=1e-5)
+    assert load(path).run(["out"], {"x": rows})[0] == pytest.approx(rows @ weights + bias, abs=1e-5)
 
 
 def test_an_empty_batch_gives_no_rows(path: Path) -> None:
-    assert load(path).run("out", {"x": np.empty((0, 4), np.float32)}).shape == (0, 2)
+    assert load(path).run(["out"], {"x": np.empty((0, 4), np.float32)})[0].shape == (0, 2)
 
 
 def test_read_only_and_strided_inputs_give_the_same(path: Path) -> None:
     model, rows = load(path), np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     rows.flags.writeable = False
-    assert model.run("out", {"x": rows[::2]}).tolist() == model.run("out", {"x": rows[::2].copy()}).tolist()
+    assert model.run(["out"], {"x": rows[::2]})[0].tolist() == model.run(["out"], {"x": rows[::2].copy()})[0].tolist()
 
 
 def test_threads_that_share_a_session_do_not_mix_their_batches(path: Path) -> None:
     model = load(path)
     batches = [np.full((500, 4), number, np.float32) for number in range(16)]
-    alone = [model.run("out", {"x": batch}).tolist() for batch in batches]
+    alone = [model.run(["out"], {"x": batch})[0].tolist() for batch in batches]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda batch: model.run("out", {"x": batch}).tolist(), batches)) == alone
+        assert list(pool.map(lambda batch: model.run(["out"], {"x": batch})[0].tolist(), batches)) == alone
 
 
 BATCHES = [
@@ -72,7 +74,55 @@ BATCHES = [
 @pytest.mark.parametrize(("batch", "message"), BATCHES)
 def test_a_batch_that_does_not_fit_is_refused_with_its_shape(path: Path, batch: np.ndarray, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        load(path).run("out", {"x": batch})
+        load(path).run(["out"], {"x": batch})
+
+
+def fixed(path: Path, *nodes: NodeProto, outputs: dict[str, list[int]], inputs: tuple[int, ...] = (4,)) -> OnnxModel:
+    """A model of batches of so many rows with inputs x0, x1, ... of 2 columns."""
+    shapes = {f"x{i}": [batch, 2] for i, batch in enumerate(inputs)}
+    infos = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in side.items()]
+        for side in (shapes, outputs)
+    ]
+    return load(save(path, helper.make_graph(list(nodes), "fixed", *infos)))
+
+
+SAME = helper.make_node("Identity", ["x0"], ["out"])
+ROWS = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4])
+def test_a_short_batch_of_a_fixed_size_is_filled_up_and_cut_again(path: Path, rows: int) -> None:
+    model = fixed(path, SAME, helper.make_node("Neg", ["x0"], ["minus"]), outputs={"out": [4, 2], "minus": [4, 2]})
+    assert model.fixed_batch == 4
+    same, minus = model.run(["out", "minus"], {"x0": ROWS[:rows]})
+    assert same.tolist() == ROWS[:rows].tolist()
+    assert minus.tolist() == (-ROWS[:rows]).tolist()
+
+
+def test_a_batch_longer_than_the_fixed_size_is_refused(path: Path) -> None:
+    model = fixed(path, SAME, outputs={"out": [4, 2]})
+    with pytest.raises(ModelError, match=r"failed on a batch of x0: float32\[8, 2\]"):
+        model.run(["out"], {"x0": np.concatenate([ROWS, ROWS])})
+
+
+TWICE = helper.make_node("Concat", ["x0", "x0"], ["out"], axis=0)
+MEAN = helper.make_node("ReduceMean", ["x0"], ["out"], keepdims=0)
+
+
+@pytest.mark.parametrize(("node", "shape"), [(TWICE, [8, 2]), (MEAN, [])])
+@pytest.mark.parametrize("rows", [3, 4])
+def test_an_output_that_is_not_one_for_each_row_is_never_cut_to_look_like_it(
+    path: Path, node: NodeProto, shape: list[int], rows: int
+) -> None:
+    model = fixed(path, node, outputs={"out": shape})
+    with pytest.raises(ModelError, match=rf"`out` has shape {re.escape(str(shape))} for a batch of 4 rows"):
+        model.run(["out"], {"x0": ROWS[:rows]})
+
+
+def test_inputs_of_different_fixed_sizes_are_refused(path: Path) -> None:
+    with pytest.raises(ModelError, match=r"inputs have batches of \[4, 8\]"):
+        fixed(path, SAME, outputs={"out": [4, 2]}, inputs=(4, 8))
 
 
 @pytest.mark.parametrize("providers", [["CUDAExecutionProvider", *CPU], ["MadeUpExecutionProvider"]])
