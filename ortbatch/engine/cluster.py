@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ortbatch.data.plan import Shard
 from ortbatch.data.storage import read_bytes
 from ortbatch.engine.driver import Message
-from ortbatch.engine.evaluate import Evaluation
+from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.host import available_cpus, cpu_name
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.pool import LeaseDone, LeaseFailed, StreamPool

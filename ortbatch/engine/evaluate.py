@@ -7,22 +7,21 @@ The result is a function of (shard, evaluation): which worker, stream or attempt
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from ortbatch.data.features import Feed, new_buffers
-from ortbatch.data.labels import Labels
-from ortbatch.data.plan import PlannedFile, Shard
+from ortbatch.data.features import new_buffers
+from ortbatch.data.plan import Shard
 from ortbatch.data.reader import Block, read_shard
 from ortbatch.data.transform import TRANSFORM_ERROR
-from ortbatch.engine.feeder import Feeder, Inputs
+from ortbatch.engine.clock import Clock
+from ortbatch.engine.evaluation import UNLABELLED, Evaluation, decode, without
+from ortbatch.engine.feeder import Feeder
 from ortbatch.errors import DataError, ModelError
 from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.confusion import ConfusionMatrix
@@ -37,36 +36,6 @@ from ortbatch.model.session import OnnxModel
 
 _WINDOW_VALUES = 1 << 22
 _LOG_LOSS_CLIP = 2.0**-52
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything but the model that turns a shard into a tally; frozen before work starts, the same for all workers.
-
-    Args:
-        files: the plan's files.
-        inputs: how columns feed the model.
-        labels: how labels are read.
-        decision: how scores become predictions.
-        batch_size: rows of a batch.
-        example: one row of the model's inputs, for a warm-up.
-    """
-
-    files: tuple[PlannedFile, ...]
-    inputs: Inputs
-    labels: Labels
-    decision: Decision
-    batch_size: int
-    example: Feed
-
-    @property
-    def columns(self) -> list[str]:
-        """Columns that are read, each once."""
-        return list(dict.fromkeys([*self.inputs.columns, self.labels.column]))
-
-    def empty(self) -> Tally:
-        """The tally of no rows."""
-        return Tally.empty(self.decision.classes, self.decision.curves)
 
 
 class Stream:
@@ -86,7 +55,7 @@ class Stream:
             StorageError: if storage failed.
             ModelError: if the model refuses a batch.
         """
-        clock = _Clock()
+        clock = Clock()
         blocks = read_shard(self._evaluation.files, shard, self._evaluation.columns)
         pending: list[_Outcome] = []
         tally, values = self._empty, 0
@@ -101,27 +70,27 @@ class Stream:
             raise DataError(f"shard {shard.id}: {shard.rows:,} rows planned, {tally.coverage.planned:,} read")
         return replace(tally, stages=clock.stages())
 
-    def _outcomes(self, block: Block, clock: _Clock) -> Iterator[_Outcome]:
+    def _outcomes(self, block: Block, clock: Clock) -> Iterator[_Outcome]:
         """Outcomes of a block, each of a run of whole batches whose outputs stay within a bound of memory."""
         with clock.stage("prepare"):
             rows = decode(self._evaluation, block.table)
             key = int(self._evaluation.files[block.file].footer_sha256[:16], 16)
             half = halves(key, block.first_row + rows.kept)
-        rejected, step = rows.rejected, self._rows_of_window()
+        rejected, filtered, step = rows.rejected, rows.filtered, self._rows_of_window()
         for start in range(0, max(rows.feeder.rows, 1), step):
             stop = min(start + step, rows.feeder.rows)
             answers = self._infer(rows.feeder, start, stop, clock)
             if len(answers.rows) < stop - start:
                 rejected = {**rejected, TRANSFORM_ERROR: stop - start - len(answers.rows)}
-            yield _Outcome(block.file, rows.labels[answers.rows], half[answers.rows], answers, rejected)
-            rejected = {}
+            yield _Outcome(block.file, rows.labels[answers.rows], half[answers.rows], answers, rejected, filtered)
+            rejected, filtered = {}, 0
 
     def _rows_of_window(self) -> int:
         batch = self._evaluation.batch_size
         rows = max(1, _WINDOW_VALUES // len(self._evaluation.decision.classes))
         return max(1, rows // batch) * batch
 
-    def _infer(self, feeder: Feeder, start: int, stop: int, clock: _Clock) -> _Answers:
+    def _infer(self, feeder: Feeder, start: int, stop: int, clock: Clock) -> _Answers:
         """What the model says of rows [start, stop), without those that the transform could not do."""
         batch, output = self._evaluation.batch_size, self._evaluation.decision.output
         outputs: list[list[NDArray[Any]]] = []
@@ -144,23 +113,25 @@ class Stream:
         own = np.concatenate([batch[1] for batch in outputs]) if outputs and output.own_label else None
         return _Answers(_joined(rows), raw, own, np.array(latencies, np.int64))
 
-    def _tally(self, outcomes: Sequence[_Outcome], clock: _Clock) -> Tally:
+    def _tally(self, outcomes: Sequence[_Outcome], clock: Clock) -> Tally:
         """Count outcomes."""
         with clock.stage("tally"):
-            coverage, latency = (
-                _coverage(outcomes),
-                LatencyHistogram.of(_joined([o.answers.latencies for o in outcomes])),
-            )
+            coverage = _coverage(outcomes)
+            latency = LatencyHistogram.of(_joined([o.answers.latencies for o in outcomes]))
             full = [outcome for outcome in outcomes if len(outcome.labels)]
             if not full:
                 return replace(self._empty, coverage=coverage, latency=latency)
             labels, half = _joined([o.labels for o in full]), _joined([o.half for o in full])
             scored = score(self._evaluation.decision, _joined([o.answers.raw for o in full]))
-            good, rejected = _without(scored.bad, len(labels))
+            good, rejected = without(scored.bad, len(labels))
             if rejected:
                 files = np.repeat([o.file for o in full], [len(o.labels) for o in full])
                 coverage = _reject(coverage, scored.bad, files)
                 scored, labels, half = _select(scored, good), labels[good], half[good]
+            if (labels == UNLABELLED).any():
+                labelled = np.flatnonzero(labels != UNLABELLED)
+                coverage = _unlabelled(coverage, len(labels) - len(labelled))
+                good, scored, labels, half = good[labelled], _select(scored, labelled), labels[labelled], half[labelled]
             log_loss, brier = _losses(self._evaluation.decision, scored.probabilities, labels)
             confusion = ConfusionMatrix.of(self._evaluation.decision.classes, labels, scored.predicted)
             scores, own = self._scores(scored, labels, half), self._own_label(full, good, scored.predicted)
@@ -210,6 +181,7 @@ class _Outcome:
         half: uint8[N].
         answers: for the N rows.
         rejected: reason → rows that the model never saw.
+        filtered: rows that the filter left out.
     """
 
     file: int
@@ -217,6 +189,7 @@ class _Outcome:
     half: NDArray[np.uint8]
     answers: _Answers
     rejected: dict[str, int]
+    filtered: int
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -230,7 +203,14 @@ def _coverage(outcomes: Sequence[_Outcome]) -> Coverage:
     for outcome in outcomes:
         rejected.update({(outcome.file, reason): rows for reason, rows in outcome.rejected.items()})
     evaluated = sum(len(outcome.labels) for outcome in outcomes)
-    return Coverage(evaluated + sum(rejected.values()), evaluated, rejected_rows=dict(rejected))
+    filtered = sum(outcome.filtered for outcome in outcomes)
+    planned = evaluated + filtered + sum(rejected.values())
+    return Coverage(planned, evaluated, filtered=filtered, rejected_rows=dict(rejected))
+
+
+def _unlabelled(coverage: Coverage, rows: int) -> Coverage:
+    """Rows that were scored without a label are none that were evaluated."""
+    return replace(coverage, evaluated=coverage.evaluated - rows, unlabelled=rows)
 
 
 def _reject(coverage: Coverage, bad: Mapping[str, NDArray[np.bool_]], files: NDArray[np.int64]) -> Coverage:
@@ -241,46 +221,7 @@ def _reject(coverage: Coverage, bad: Mapping[str, NDArray[np.bool_]], files: NDA
         for file, rows in zip(*np.unique(files[mask & left], return_counts=True), strict=True):
             rejected[int(file), reason] += int(rows)
         left &= ~mask
-    return Coverage(coverage.planned, int(left.sum()), rejected_rows=dict(rejected))
-
-
-@dataclass(frozen=True)
-class DecodedRows:
-    """The good rows of a block.
-
-    Args:
-        feeder: inputs of the good rows.
-        labels: int64[N], their class indices.
-        kept: int64[N], their places in the block.
-        rejected: reason → rows that are left out; a row with several reasons counts under the first.
-    """
-
-    feeder: Feeder
-    labels: NDArray[np.int64]
-    kept: NDArray[np.int64]
-    rejected: dict[str, int]
-
-
-def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
-    """Decode labels and features of some rows, and leave out what cannot be evaluated, counted by reason."""
-    labels, bad_labels = evaluation.labels.take(table.column(evaluation.labels.column))
-    feeder = Feeder(evaluation.inputs, table)
-    kept, rejected = _without({**bad_labels, **feeder.bad}, table.num_rows)
-    if rejected:
-        feeder.keep(kept)
-        labels = labels[kept]
-    return DecodedRows(feeder, labels, kept.astype(np.int64), rejected)
-
-
-def _without(bad: dict[str, NDArray[np.bool_]], rows: int) -> tuple[NDArray[np.intp], dict[str, int]]:
-    """Indices of rows with no reason against them, and how many each reason takes; the first reason wins."""
-    left = np.ones(rows, np.bool_)
-    rejected = {}
-    for reason, mask in bad.items():
-        if count := int((mask & left).sum()):
-            rejected[reason] = count
-        left &= ~mask
-    return np.flatnonzero(left), rejected
+    return replace(coverage, evaluated=int(left.sum()), rejected_rows=dict(rejected))
 
 
 def _select(scored: Scored, rows: NDArray[np.intp]) -> Scored:
@@ -301,42 +242,3 @@ def _losses(
     else:
         brier = (probabilities**2).sum(axis=1) - own**2 + (1 - own) ** 2
     return FixedSum.of(log_loss), FixedSum.of(brier)
-
-
-class _Clock:
-    """Nanoseconds by stage since they were last taken."""
-
-    def __init__(self) -> None:
-        self._spent: dict[str, int] = {}
-
-    def stage(self, name: str) -> _Span:
-        return _Span(self._spent, name)
-
-    def timed_iteration(self, name: str, blocks: Iterator[Block]) -> Iterator[Block]:
-        while True:
-            with self.stage(name):
-                block = next(blocks, None)
-            if block is None:
-                return
-            yield block
-
-    def stages(self) -> StageTimes:
-        times = StageTimes(**self._spent)
-        self._spent.clear()
-        return times
-
-
-class _Span:
-    """The time inside a `with` block; `elapsed` nanoseconds after it."""
-
-    def __init__(self, spent: dict[str, int], name: str) -> None:
-        self._spent, self._name = spent, name
-        self.elapsed = 0
-
-    def __enter__(self) -> _Span:
-        self._started = time.perf_counter_ns()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.elapsed = time.perf_counter_ns() - self._started
-        self._spent[self._name] = self._spent.get(self._name, 0) + self.elapsed

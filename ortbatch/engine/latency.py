@@ -14,7 +14,7 @@ import numpy as np
 from ortbatch.data.features import Feed, new_buffers
 from ortbatch.data.plan import Piece, Plan, Shard
 from ortbatch.data.reader import read_shard
-from ortbatch.engine.evaluate import Evaluation, decode
+from ortbatch.engine.evaluation import Evaluation, decode
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.model.session import OnnxModel
 

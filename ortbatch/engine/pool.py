@@ -9,7 +9,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from ortbatch.data.plan import Shard
-from ortbatch.engine.evaluate import Evaluation, Stream
+from ortbatch.engine.evaluate import Stream
+from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.state import RunState, ShardSet
 from ortbatch.errors import OrtbatchError
 from ortbatch.metrics.stages import StageTimes

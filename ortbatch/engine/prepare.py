@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ortbatch.data.binding import TensorSpec, bind_inputs, check_columns
 from ortbatch.data.features import new_buffers
+from ortbatch.data.filters import check_terms
 from ortbatch.data.labels import (
     Labels,
     bind_labels,
@@ -27,9 +28,16 @@ from ortbatch.data.labels import (
 )
 from ortbatch.data.plan import Plan, make_plan
 from ortbatch.data.transform import Transform, read_transform
-from ortbatch.engine.evaluate import DecodedRows, Evaluation, decode
+from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Inputs
-from ortbatch.engine.probe import Dependence, batch_dependence, first_rows, run_in_batches, usable_features
+from ortbatch.engine.probe import (
+    Dependence,
+    batch_dependence,
+    first_rows,
+    run_in_batches,
+    usable_features,
+    without_loose_label,
+)
 from ortbatch.errors import DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
 from ortbatch.job.gates import check_class
@@ -103,6 +111,8 @@ class Prepared:
             "inputs": [asdict(replace(binding, how="")) for binding in inputs.bound],
             "transform": None if inputs.transform is None else inputs.transform.digest,
             "labels": asdict(self.evaluation.labels),
+            "filter": self.evaluation.terms,
+            "unlabelled": self.evaluation.score_unlabelled,
             "decision": asdict(replace(decision, output=replace(decision.output, inferred=""))),
         }
         return _digest(parts)
@@ -170,6 +180,7 @@ class _Contract:
             self.inputs = self._bind(schema, label)
         check_columns(self.inputs.bound, schema, label, redact(where))
         self._check_transform(schema, redact(where))
+        check_terms(schema, self._job.data.filter or (), redact(where))
         if self.schema is None:
             self.schema = schema
         first, other = (label_family(s.field(label).type) for s in (self.schema, schema))
@@ -211,9 +222,11 @@ def _fit(
 ) -> Prepared:  # fmt: skip
     """Send the first rows through the model and settle what only they can tell."""
     assert contract.schema is not None
-    table = first_rows(plan, contract.inputs, job.data.label)
+    terms = job.data.filter or ()
+    table = first_rows(plan, contract.inputs, job.data.label, terms)
     features = usable_features(contract.inputs, table)
     output = settle_output(output, run_in_batches(model, output, contract.inputs, features, features.rows))
+    output = without_loose_label(model, output, contract.inputs, features)
     labels = _labels(job, contract.schema.field(job.data.label), output, table)
     decision = _decide(job, output, labels.classes)
     _check_gates(job, decision)
@@ -224,7 +237,8 @@ def _fit(
         # Its predictions depend on their company: alone is the only company that a served row is sure to have.
         batch_size, how = 1, "batch_dependent"
     kept = {name: array.copy() for name, array in example.items()}
-    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, batch_size, kept)
+    unlabelled = job.data.unlabelled == "score"
+    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, batch_size, kept, terms, unlabelled)
     decoded = decode(evaluation, table)
     _check_rows(evaluation, decoded, table)
     return Prepared(job, file, plan, evaluation, decoded, dependence, how)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ortbatch.data.binding import InputBinding
 from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH
 from ortbatch.data.features import new_buffers
+from ortbatch.data.filters import Term, matching
 from ortbatch.data.plan import Plan, Shard
-from ortbatch.data.reader import Block, read_shard
+from ortbatch.data.reader import read_shard
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.errors import DataError, ModelError
 from ortbatch.model.outputs import Decision, Output, score
@@ -28,29 +29,41 @@ _ODD_BATCH = 7
 _ALONE_SECONDS = 1.0
 
 
-def first_rows(plan: Plan, inputs: Inputs, label: str) -> pa.Table:
-    """The first rows; where none of them can be used, some further on: a run counts bad rows wherever they are."""
-    columns = list(dict.fromkeys([*inputs.columns, label]))
+def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term]) -> pa.Table:
+    """The first rows that the filter lets through; where none of them can be used, some further on.
+
+    A run counts bad rows wherever they are, so a bad start must not end it.
+
+    Raises:
+        DataError: if no row meets the filter.
+    """
+    columns = list(dict.fromkeys([*inputs.columns, label, *(column for column, _, _ in terms)]))
     tables: list[pa.Table] = []
-    for block in _blocks(plan, plan.shards, columns):
+    for table in _tables(plan, plan.shards, columns, terms):
         # Files may differ in integer width and the like: the first of a kind are enough.
-        if tables and block.table.schema != tables[0].schema:
+        if tables and table.schema != tables[0].schema:
             break
-        tables.append(block.table.slice(0, PREFLIGHT_ROWS - sum(table.num_rows for table in tables)))
+        tables.append(table.slice(0, PREFLIGHT_ROWS - sum(table.num_rows for table in tables)))
         if sum(table.num_rows for table in tables) >= PREFLIGHT_ROWS:
             break
+    if not tables:
+        raise DataError(f"data.filter: none of {plan.rows:,} rows meets {[list(term) for term in terms]}.")
     first = pa.concat_tables(tables)
     if _usable(inputs, label, first).any():
         return first
-    for block in _blocks(plan, plan.shards[:: -(-len(plan.shards) // _PLACES)], columns):
-        usable = np.flatnonzero(_usable(inputs, label, block.table))
+    for table in _tables(plan, plan.shards[:: -(-len(plan.shards) // _PLACES)], columns, terms):
+        usable = np.flatnonzero(_usable(inputs, label, table))
         if usable.size:
-            return block.table.slice(int(usable[0]), PREFLIGHT_ROWS)
+            return table.slice(int(usable[0]), PREFLIGHT_ROWS)
     return first
 
 
-def _blocks(plan: Plan, shards: Sequence[Shard], columns: list[str]) -> Iterator[Block]:
-    return (block for shard in shards for block in read_shard(plan.files, shard, columns))
+def _tables(plan: Plan, shards: Sequence[Shard], columns: list[str], terms: Sequence[Term]) -> Iterator[pa.Table]:
+    """Decoded blocks, without the rows that the filter leaves out."""
+    for block in (block for shard in shards for block in read_shard(plan.files, shard, columns)):
+        table = block.table.filter(pa.array(matching(block.table, terms))) if terms else block.table
+        if table.num_rows:
+            yield table
 
 
 def _usable(inputs: Inputs, label: str, table: pa.Table) -> NDArray[np.bool_]:
@@ -117,6 +130,15 @@ def run_in_batches(model: OnnxModel, output: Output, inputs: Inputs, features: F
             )
         parts.append(raw)
     return np.concatenate(parts)
+
+
+def without_loose_label(model: OnnxModel, output: Output, inputs: Inputs, features: Feeder) -> Output:
+    """Forget an output beside the scores that turns out not to hold one label a row."""
+    if output.own_label is None:
+        return output
+    rows = min(features.rows, model.fixed_batch or _ODD_BATCH)
+    own = model.run(output.reads, features.batch(0, rows, new_buffers(inputs.bound, rows))[0])[1]
+    return output if own.shape in ((rows,), (rows, 1)) else replace(output, own_label=None)
 
 
 @dataclass(frozen=True)

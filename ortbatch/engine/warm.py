@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ortbatch.engine.evaluate import Evaluation
+from ortbatch.engine.evaluation import Evaluation
 from ortbatch.model.session import OnnxModel
 
 

@@ -52,7 +52,10 @@ def read_graph(content: bytes, where: str) -> Graph:
     external = dict.fromkeys(_location(tensor) for tensor in _tensors(model) if tensor.data_location == _EXTERNAL)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     producer = f"{model.producer_name} {model.producer_version}".strip()
-    class_names = strip_zipmaps(model)
+    try:
+        class_names = strip_zipmaps(model)
+    except ValueError as error:
+        raise ModelError(f"{redact(where)}: not an ONNX model that can be read: {error}") from None
     makers = {name: node for node in model.graph.node for name in node.output}
     final_ops = {out.name: _final_op(makers, out.name) for out in model.graph.output}
     runs = model.SerializeToString() if class_names else content

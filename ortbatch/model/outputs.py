@@ -139,7 +139,7 @@ def _own_label(outputs: Sequence[TensorSpec], chosen: TensorSpec) -> str | None:
         if spec is not chosen
         and spec.dtype.startswith(("int", "string"))
         and spec.shape[1:] in ((), (1,))
-        and spec.shape
+        and spec.shape[:1] == chosen.shape[:1] != ()
     ]
     return labels[0] if len(labels) == 1 else None
 

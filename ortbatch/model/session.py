@@ -103,8 +103,8 @@ def _cut(array: NDArray[Any], rows: int, batch: int, name: str) -> NDArray[Any]:
     """The first rows of an output; one that is not a row for each of the batch must not look like it."""
     if array.ndim == 0 or len(array) != batch:
         raise ModelError(
-            f"output `{name}` has shape {list(array.shape)} for a batch of {batch} rows; its first dimension must be the "
-            "batch."
+            f"output `{name}` has shape {list(array.shape)} for a batch of {batch} rows; its first dimension must be "
+            "the batch."
         )
     return array[:rows]
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ortbatch.data.storage import exists, is_remote, local_path, read_bytes
+from ortbatch.data.storage import exists, is_remote, local_path, read_bytes, storage_error
 from ortbatch.errors import DataError, ModelError
 from ortbatch.job.redaction import redact
 from ortbatch.model.graph import Graph, read_graph
@@ -99,9 +99,12 @@ def _hash_of(uri: str) -> str:
     if is_remote(uri):
         return hashlib.sha256(read_bytes(uri)).hexdigest()
     digest = hashlib.sha256()
-    with local_path(uri).open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+    try:
+        with local_path(uri).open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ModelError(f"model.path: {storage_error(uri, error)}") from None
     return digest.hexdigest()
 
 
@@ -117,8 +120,7 @@ def load(source: ModelSource, providers: Sequence[str], threads: int) -> OnnxMod
     """
     if source.runs_as_it_is and not is_remote(source.where):
         model = OnnxModel(local_path(source.where), providers, threads, source.where)
-        if _hash_of(source.where) != source.file_sha256:
-            raise ModelError(f"{redact(source.where)}: changed after the run began; run again when nobody writes it.")
+        _require_unchanged(source)
         return model
     with tempfile.TemporaryDirectory(prefix="ortbatch-") as name:
         folder = Path(name)
@@ -130,7 +132,19 @@ def load(source: ModelSource, providers: Sequence[str], threads: int) -> OnnxMod
                 target.write_bytes(read_bytes(file.uri))
             else:
                 _link_or_copy(local_path(file.uri), target)
-        return OnnxModel(folder / "model.onnx", providers, threads, source.where)
+        model = OnnxModel(folder / "model.onnx", providers, threads, source.where)
+        _require_unchanged(source)
+        return model
+
+
+def _require_unchanged(source: ModelSource) -> None:
+    """What was loaded must be what was hashed; read again afterwards, as it may change at any time before."""
+    files = [(file.uri, file.sha256) for file in source.external]
+    if source.runs_as_it_is and not is_remote(source.where):
+        files.append((source.where, source.file_sha256))
+    for uri, sha256 in files:
+        if _hash_of(uri) != sha256:
+            raise ModelError(f"{redact(uri)}: changed after the run began; run again when nobody writes it.")
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

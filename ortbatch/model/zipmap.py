@@ -15,6 +15,9 @@ def strip_zipmaps(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
 
     Returns:
         Output name → class names in the order of its columns.
+
+    Raises:
+        ValueError: if a ZipMap names no classes, or names that are no UTF-8.
     """
     outputs = {output.name: output for output in model.graph.output}
     found = {}
@@ -32,4 +35,6 @@ def _labels(node: onnx.NodeProto) -> tuple[str, ...]:
     attributes = {attribute.name: attribute for attribute in node.attribute}
     if "classlabels_strings" in attributes:
         return tuple(label.decode("utf-8") for label in attributes["classlabels_strings"].strings)
+    if "classlabels_int64s" not in attributes:
+        raise ValueError(f"ZipMap `{node.name}` names no classes")
     return tuple(str(label) for label in attributes["classlabels_int64s"].ints)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ortbatch.api import Options, Outcome, run_job
 from ortbatch.engine.inline import InlineFleet
@@ -256,6 +256,18 @@ def test_a_model_replaced_after_preflight_is_refused(place: Place) -> None:
     with pytest.raises(ModelError, match=r"m\.onnx: changed after the run began"):
         fleet.start_worker()
     fleet.close()
+
+
+def test_an_integer_output_that_has_more_rows_than_the_batch_is_no_label_of_the_model(place: Place) -> None:
+    model = onnx.load(str(place.folder / "m.onnx"))
+    model.graph.node.append(helper.make_node("NonZero", ["out"], ["places"]))
+    model.graph.node.append(helper.make_node("Reshape", ["places", "flat"], ["all"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "flat"))
+    model.graph.output.append(helper.make_tensor_value_info("all", TensorProto.INT64, ["K"]))
+    onnx.save(model, str(place.folder / "m.onnx"))
+    report = place.run().report
+    assert report.data["provenance"]["binding"]["output"]["own_label"] is None
+    assert report.data["coverage"]["rows"]["evaluated"] == ROWS
 
 
 BAD_FIRST = {

@@ -79,7 +79,7 @@ def paths_of(value, path=()):
 AVAILABLE = {
     **{key: GOOD[key] for key in ("name", "threshold", "latency", "run_dir", "execution")},
     "model": {key: value for key, value in GOOD["model"].items() if key != "transform"},
-    "data": {key: value for key, value in GOOD["data"].items() if key not in ("filter", "sample")},
+    "data": {key: value for key, value in GOOD["data"].items() if key != "sample"},
     "gates": ["recall[true] >= 0.8", {"metric": "f1", "class": "true", "min": 0.1}],
 }
 

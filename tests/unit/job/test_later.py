@@ -5,7 +5,6 @@ from ortbatch.job.later import LATER
 BASE = {"model": "m", "data": "{path: d, label: y}"}
 
 ASKS = {
-    "model.transform": ("model", '{path: m, transform: {function: "prep:decode", columns: [jpeg]}}'),
     "model.inputs.x.columns": ("model", '{path: m, inputs: {x: [a, "f*"]}}'),
     "model.inputs.y.columns": ("model", "{path: m, inputs: {y: {columns: names.txt}}}"),
     "model.inputs.z.columns": ("model", '{path: m, inputs: {z: "f*"}}'),
@@ -15,9 +14,7 @@ ASKS = {
     "model.inputs.x.overflow": ("model", "{path: m, inputs: {x: {column: a, overflow: reject}}}"),
     "model.inputs.x.mask_of": ("model", "{path: m, inputs: {x: {mask_of: ids}}}"),
     "model.inputs.x.fill": ("model", "{path: m, inputs: {x: {fill: 0}}}"),
-    "data.filter": ("data", "{path: d, label: y, filter: [[split, ==, test], [n, in, [1, 2]]]}"),
     "data.sample": ("data", "{path: d, label: y, sample: {rows: 20000, seed: 0}}"),
-    "data.unlabelled": ("data", "{path: d, label: y, unlabelled: score}"),
     "slices": ("slices", "[country, [country, device], {column: amount, bins: [0, 10, 100]}]"),
     "baselines": (
         "baselines",

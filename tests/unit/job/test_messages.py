@@ -34,7 +34,7 @@ data:
   lable: y
   classes: [a, b, c]
   positive: d
-  filter: [[x, ==, 1]]
+  filter: [[x, =, 1]]
 gates:
   - recall[z] >= 0.9
   - acuracy >= 0.9

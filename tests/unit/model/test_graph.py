@@ -140,6 +140,13 @@ def test_a_zipmap_gives_its_columns_names_and_is_not_run(labels: dict[str, list[
     assert [node.op_type for node in onnx.load_model_from_string(graph.runs).graph.node] == ["Softmax", "Identity"]
 
 
+@pytest.mark.parametrize("labels", [{}, {"classlabels_strings": [b"\xff"]}])
+def test_a_zipmap_without_names_that_can_be_read_is_refused(labels: dict[str, list[Any]]) -> None:
+    zipmap = helper.make_node("ZipMap", ["x"], ["out"], domain="ai.onnx.ml", **labels)
+    with pytest.raises(ModelError, match=r"m\.onnx: not an ONNX model that can be read: "):
+        read_graph(content([zipmap]), "m.onnx")
+
+
 def test_a_message_has_no_secret() -> None:
     with pytest.raises(ModelError) as caught:
         read_graph(b"", "s3://key:secret@bucket/m.onnx")

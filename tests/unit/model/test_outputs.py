@@ -61,13 +61,23 @@ def test_the_job_names_one_of_several_outputs() -> None:
     assert choose(HIDDEN, SCORES, LABEL, name="scores").reads == ["scores", "label"]
 
 
+@pytest.mark.parametrize("shape", [(1,), (), (None, 2), (8,)])
+def test_an_integer_beside_the_scores_that_is_not_one_for_each_row_is_no_label(shape: tuple[Any, ...]) -> None:
+    assert choose(TensorSpec("version", "int64", shape), SCORES).reads == ["scores"]
+
+
 def test_two_labels_beside_the_scores_are_nobody_s() -> None:
     assert choose(LABEL, TEXT, SCORES).reads == ["scores"]
 
 
 def test_names_that_the_graph_gives_make_probabilities_of_as_many_classes() -> None:
     output = choose(TEXT, SCORES, class_names={"scores": ("a", "b", "c")})
-    assert (output.kind, output.names, output.classes, output.own_label) == ("probabilities", ("a", "b", "c"), 3, "label")
+    assert (output.kind, output.names, output.classes, output.own_label) == (
+        "probabilities",
+        ("a", "b", "c"),
+        3,
+        "label",
+    )
 
 
 REFUSED = [
