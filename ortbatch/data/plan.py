@@ -10,11 +10,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 
 from ortbatch.data.footer import Footer, read_footer
@@ -55,13 +56,18 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of row groups [first_group, end_group) of one file, whose first row is row `first_row` of that file."""
+    """A run of row groups [first_group, end_group) of one file, whose first row is row `first_row` of that file.
+
+    `picked` holds, as int64 bytes, the row numbers within the file that a sample picked, rising; None for all. `rows`
+    are the rows that are looked at.
+    """
 
     file: int
     first_group: int
     end_group: int
     first_row: int
     rows: int
+    picked: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -86,19 +92,53 @@ class Plan:
 
     @cached_property
     def rows(self) -> int:
-        """Rows of the whole plan."""
-        return sum(file.rows for file in self.files)
+        """Rows that are looked at."""
+        return sum(shard.rows for shard in self.shards)
 
     def digest(self) -> str:
         """Sha256 of files (name, size, footer, rows; not where they are) and shards."""
         files = [(f.name, f.size, f.footer_sha256, f.group_rows) for f in self.files]
-        shards = [[(p.file, p.first_group, p.end_group) for p in shard.pieces] for shard in self.shards]
+        shards = [[_named(piece) for piece in shard.pieces] for shard in self.shards]
         return hashlib.sha256(json.dumps([files, shards]).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The frozen plan, for the run folder."""
         files = [{**asdict(file), "uri": redact(file.uri)} for file in self.files]
-        return json.dumps({"plan_version": 1, "files": files, "shards": [asdict(shard) for shard in self.shards]})
+        shards = [{"id": shard.id, "pieces": [_named(piece) for piece in shard.pieces]} for shard in self.shards]
+        return json.dumps({"plan_version": 1, "files": files, "shards": shards})
+
+
+def _named(piece: Piece) -> dict[str, int | str]:
+    """A piece in JSON; picked rows by their hash."""
+    named: dict[str, int | str] = {
+        "file": piece.file, "first_group": piece.first_group, "end_group": piece.end_group,
+        "first_row": piece.first_row, "rows": piece.rows,
+    }  # fmt: skip
+    return named if piece.picked is None else {**named, "picked_sha256": hashlib.sha256(piece.picked).hexdigest()}
+
+
+def sampled(plan: Plan, rows: int, seed: int) -> Plan:
+    """The same plan for some rows, drawn without replacement from all; shards without any are left out.
+
+    Raises:
+        DataError: if there are fewer rows than asked for.
+    """
+    if rows > plan.rows:
+        raise DataError(f"data.sample.rows: {rows:,} asked for, the data have {plan.rows:,} rows.")
+    picked = np.sort(np.random.default_rng(seed).choice(plan.rows, rows, replace=False, shuffle=False))
+    shards: list[Shard] = []
+    before = 0
+    for shard in plan.shards:
+        pieces = []
+        for piece in shard.pieces:
+            first, last = np.searchsorted(picked, [before, before + piece.rows])
+            if last > first:
+                numbers = picked[first:last].astype(np.int64) - before + piece.first_row
+                pieces.append(replace(piece, rows=int(last - first), picked=numbers.tobytes()))
+            before += piece.rows
+        if pieces:
+            shards.append(Shard(len(shards), tuple(pieces)))
+    return Plan(plan.files, tuple(shards))
 
 
 def make_plan(uris: Sequence[str], shard_rows: int | None, check_schema: Callable[[str, pa.Schema], None]) -> Plan:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ortbatch.data.footer import read_footer
 from ortbatch.data.plan import Piece, PlannedFile, Shard
@@ -24,16 +26,16 @@ _PART_ROWS = 8_192
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive rows of one file, decoded.
+    """Rows of one file, decoded.
 
     Args:
         file: index of the file in the plan.
-        first_row: row number, within the file, of the first of them.
+        numbers: int64[N], their row numbers within the file, rising.
         table: their columns.
     """
 
     file: int
-    first_row: int
+    numbers: NDArray[np.int64]
     table: pa.Table
 
 
@@ -67,8 +69,11 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
             file = pq.ParquetFile(raw, metadata=footer.metadata, page_checksum_verification=True)
             first_row = piece.first_row
             for group in range(piece.first_group, piece.end_group):
+                if not _holds_picked(piece, first_row, planned.group_rows[group]):
+                    first_row += planned.group_rows[group]
+                    continue
                 for table in _decode(file, group, columns):
-                    yield Block(piece.file, first_row, table)
+                    yield _block(piece, first_row, table)
                     first_row += table.num_rows
                 expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])
                 if first_row != expected:
@@ -80,6 +85,23 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
         raise _read_error(planned.uri, group, error) from None
     except pa.ArrowException as error:
         raise _corrupt(planned.uri, group, error) from None
+
+
+def _holds_picked(piece: Piece, first_row: int, rows: int) -> bool:
+    """Is a row of this row group looked at?"""
+    if piece.picked is None:
+        return True
+    first, last = np.searchsorted(np.frombuffer(piece.picked, np.int64), [first_row, first_row + rows])
+    return bool(last > first)
+
+
+def _block(piece: Piece, first_row: int, table: pa.Table) -> Block:
+    """Decoded rows, or the picked ones of them."""
+    if piece.picked is None:
+        return Block(piece.file, np.arange(first_row, first_row + table.num_rows), table)
+    picked = np.frombuffer(piece.picked, np.int64)
+    numbers = picked[slice(*np.searchsorted(picked, [first_row, first_row + table.num_rows]))]
+    return Block(piece.file, numbers, table.take(pa.array(numbers - first_row)))
 
 
 def _decode(file: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[pa.Table]:

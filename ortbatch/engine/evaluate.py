@@ -75,7 +75,7 @@ class Stream:
         with clock.stage("prepare"):
             rows = decode(self._evaluation, block.table)
             key = int(self._evaluation.files[block.file].footer_sha256[:16], 16)
-            half = halves(key, block.first_row + rows.kept)
+            half = halves(key, block.numbers[rows.kept])
         rejected, filtered, step = rows.rejected, rows.filtered, self._rows_of_window()
         for start in range(0, max(rows.feeder.rows, 1), step):
             stop = min(start + step, rows.feeder.rows)

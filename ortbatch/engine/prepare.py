@@ -26,7 +26,7 @@ from ortbatch.data.labels import (
     is_integer_name,
     label_family,
 )
-from ortbatch.data.plan import Plan, make_plan
+from ortbatch.data.plan import Plan, make_plan, sampled
 from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Inputs
@@ -148,6 +148,8 @@ def prepare(job: Job) -> Prepared:
     uris = [job.locate(path) for path in job.data.path]
     plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, contract)
     _check_expected(job, plan)
+    if job.data.sample is not None:
+        plan = sampled(plan, job.data.sample.rows, job.data.sample.seed)
     return _fit(job, file, model, plan, contract, output)
 
 

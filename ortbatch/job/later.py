@@ -60,7 +60,6 @@ LATER = (
     Later("model.inputs.overflow", _given, "a rule for lists that are too long"),
     Later("model.inputs.mask_of", _given, "a mask made from another input"),
     Later("model.inputs.fill", _given, "an input filled with one value"),
-    Later("data.sample", _given, "a sample of the rows"),
     Later("slices", _given, "slices"),
     Later("baselines", _given, "baselines"),
     Later("checks", _given, "checks against training data"),

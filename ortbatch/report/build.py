@@ -71,6 +71,7 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
             "schema_version": SCHEMA_VERSION,
             "status": "",
             "exit_code": 0,
+            **({"sampled": True} if job.data.sample is not None else {}),
             "run": _run(job, facts),
             "job": {**job.resolved(), "job_digest": job.digest(), "evaluation_digest": facts.evaluation_digest},
             "coverage": _coverage(job, tally.coverage, done_shards, facts),

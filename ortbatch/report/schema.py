@@ -164,6 +164,7 @@ REPORT_SCHEMA: dict[str, Any] = {
             "schema_version": {"const": 1},
             "status": {"enum": ["passed", "failed", "inconclusive", "incomplete", "ungated"]},
             "exit_code": {"enum": [0, 1, 3, 4]},
+            "sampled": {"const": True, "description": "Only a sample of the rows was looked at."},
             "run": _object(
                 {"id": _TEXT, "name": _TEXT, "started_at": _TEXT, "duration_s": _NUMBER, "vars": _map(_TEXT)}
             ),
@@ -185,7 +186,8 @@ REPORT_SCHEMA: dict[str, Any] = {
             "gates": _list(_GATE),
             "findings": _list(_FINDING),
             "provenance": _PROVENANCE,
-        }
+        },
+        optional=("sampled",),
     ),
 }
 

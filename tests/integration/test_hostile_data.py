@@ -261,8 +261,8 @@ def test_a_model_replaced_after_preflight_is_refused(place: Place) -> None:
 def test_an_integer_output_that_has_more_rows_than_the_batch_is_no_label_of_the_model(place: Place) -> None:
     model = onnx.load(str(place.folder / "m.onnx"))
     model.graph.node.append(helper.make_node("NonZero", ["out"], ["places"]))
-    model.graph.node.append(helper.make_node("Reshape", ["places", "flat"], ["all"]))
-    model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "flat"))
+    model.graph.node.append(helper.make_node("Reshape", ["places", "one_row"], ["all"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "one_row"))
     model.graph.output.append(helper.make_tensor_value_info("all", TensorProto.INT64, ["K"]))
     onnx.save(model, str(place.folder / "m.onnx"))
     report = place.run().report

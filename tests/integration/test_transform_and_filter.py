@@ -195,3 +195,23 @@ def test_a_module_that_is_not_there_is_named(case: Case, inline: Options) -> Non
     }
     with pytest.raises(DataError, match=r"no file .*other\.py"):
         run_job(Job.from_mapping(keys, case.folder), inline)
+
+
+def test_a_sample_is_that_many_rows_drawn_from_all(case: Case, inline: Options) -> None:
+    report = case.run(inline, sample={"rows": 120, "seed": 7})
+    drawn = np.zeros(ROWS, bool)
+    drawn[np.random.default_rng(7).choice(ROWS, 120, replace=False, shuffle=False)] = True
+    assert report.confusion_matrix.tolist() == case.expected(drawn & ~case.broken & ~case.unlabelled)
+    assert report.data["coverage"]["rows"]["planned"] == 120
+    assert report.data["sampled"] is True
+
+
+def test_a_sample_of_all_rows_is_all_rows(case: Case, tmp_path: Path, inline: Options) -> None:
+    whole = case.run(Options(run_dir=str(tmp_path / "whole"), engine="inline"))
+    assert case.run(inline, sample={"rows": ROWS}).data["quality"] == whole.data["quality"]
+    assert "sampled" not in whole.data
+
+
+def test_a_sample_larger_than_the_data_is_refused(case: Case, inline: Options) -> None:
+    with pytest.raises(DataError, match="501 asked for, the data have 500 rows"):
+        case.run(inline, sample={"rows": ROWS + 1})

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import CELLS, HIGHEST_NS, LatencyHistogram
@@ -61,6 +62,10 @@ def stages_of(rows: Rows) -> StageTimes:
     return StageTimes(**{stage: sum(ns for name, ns in rows if name == stage) for stage in STAGES})
 
 
+def agreement_of(rows: Rows) -> Agreement:
+    return Agreement(len(rows), sum(rows))
+
+
 COVERAGE = Case("Coverage", st.sampled_from(FATES), coverage_of, Coverage.empty)
 CONFUSION = Case(
     "ConfusionMatrix",
@@ -95,12 +100,14 @@ SUM = Case("FixedSum", st.floats(-(2**20), 2**20), sum_of, FixedSum.empty)
 STAGE_TIMES = Case(
     "StageTimes", st.tuples(st.sampled_from(STAGES), st.integers(0, 10**12)), stages_of, StageTimes.empty
 )
+AGREEMENT = Case("Agreement", st.booleans(), agreement_of, Agreement.empty)
 
-PARTS = (COVERAGE, CONFUSION, SCORES, SUM, SUM, LATENCY, STAGE_TIMES)
+PARTS = (COVERAGE, CONFUSION, SCORES, SUM, SUM, LATENCY, STAGE_TIMES, AGREEMENT)
 
 
 def tally_of(rows: Rows) -> Tally:
-    coverage, confusion, scores, loss, brier, latency, stages = ([row[part] for row in rows] for part in range(7))
+    columns = [[row[part] for row in rows] for part in range(len(PARTS))]
+    coverage, confusion, scores, loss, brier, latency, stages, own_label = columns
     return Tally(
         coverage_of(coverage),
         confusion_of(confusion),
@@ -109,6 +116,7 @@ def tally_of(rows: Rows) -> Tally:
         sum_of(brier),
         latency_of(latency),
         stages_of(stages),
+        agreement_of(own_label),
     )
 
 
@@ -124,4 +132,4 @@ TALLY = Case(
     ),
 )
 
-CASES = (CONFUSION, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, TALLY)
+CASES = (CONFUSION, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, AGREEMENT, TALLY)

@@ -40,7 +40,7 @@ def test_every_row_is_read_once_with_its_file_and_number(place: Any, layout: lis
     for index, groups in enumerate(layout):
         write_table(folder / f"{index}.parquet", numbered(sum(groups), first=100 * index), groups)
     seen = [
-        (block.file, block.first_row + place, value)
+        (block.file, int(block.numbers[place]), value)
         for block in blocks_of(planned(folder, shard_rows))
         for place, value in enumerate(block.table.column("y").to_pylist())
     ]
@@ -67,7 +67,7 @@ def test_a_row_group_beyond_the_budget_is_read_in_parts_with_the_same_rows(
     blocks = blocks_of(plan, *MIXED)
     assert [row for block in blocks for row in block.table.to_pylist()] == table.to_pylist()
     starts = np.cumsum([0, *(block.table.num_rows for block in blocks)])
-    assert [block.first_row for block in blocks] == starts[:-1].tolist()
+    assert [int(block.numbers[0]) for block in blocks] == starts[:-1].tolist()
     assert all(block.table.num_rows <= part for block in blocks)
 
 

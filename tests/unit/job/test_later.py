@@ -14,7 +14,6 @@ ASKS = {
     "model.inputs.x.overflow": ("model", "{path: m, inputs: {x: {column: a, overflow: reject}}}"),
     "model.inputs.x.mask_of": ("model", "{path: m, inputs: {x: {mask_of: ids}}}"),
     "model.inputs.x.fill": ("model", "{path: m, inputs: {x: {fill: 0}}}"),
-    "data.sample": ("data", "{path: d, label: y, sample: {rows: 20000, seed: 0}}"),
     "slices": ("slices", "[country, [country, device], {column: amount, bins: [0, 10, 100]}]"),
     "baselines": (
         "baselines",

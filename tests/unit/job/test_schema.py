@@ -12,6 +12,7 @@ SCHEMA = job_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 GOOD = [
+    {"data": {"path": "d", "label": "y", "filter": [["a", "in", [1, 2]]], "sample": {"rows": 5}}},
     {},
     {"model": {"path": "m", "batch_size": 8, "inputs": {"x": ["a"], "y": "b", "z": {"column": "c", "null": "nan"}}}},
     {"data": {"path": ["a", "b"], "label": "y", "classes": [False, True], "positive": True, "max_bad_rows": "0.1%"}},
@@ -60,7 +61,6 @@ LATER = [
             "m": "m.onnx",
         }
     },
-    {"data": {"path": "d", "label": "y", "filter": [["a", "in", [1, 2]]], "sample": {"rows": 5}}},
     {"gates": [{"metric": "f1", "versus": "p", "max_drop": 0.1, "confidence": 0.9, "slice": {"a": 1}}]},
     {"predictions": {}, "checks": {"training_data": "d"}, "tracking": {"mlflow": "u"}},
 ]
