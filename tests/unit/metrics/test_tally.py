@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ortbatch.errors import MergeError
+from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import LatencyHistogram
@@ -32,6 +33,7 @@ def tally_of(rows: int, seed: int) -> Tally:
         FixedSum.of(rng.random(rows)),
         LatencyHistogram.of(rng.integers(1_000, 10**6, 3)),
         StageTimes(*rng.integers(1, 10**9, 5).tolist()),
+        Agreement(rows, rows // 2),
     )
 
 
