@@ -15,6 +15,7 @@ from ortbatch.job.redaction import redact
 from ortbatch.metrics.tally import Tally
 from ortbatch.report.build import RunFacts
 
+_MANY_DISAGREE = 0.05
 _VERSIONED = ("ortbatch", "onnxruntime", "numpy", "pyarrow", "scikit-learn", "onnx", "ray")
 
 
@@ -81,12 +82,13 @@ def _own_label(prepared: Prepared, tally: Tally) -> list[dict[str, str]]:
     if not own.disagreeing:
         return []
     decision = prepared.evaluation.decision
+    many = own.disagreeing > _MANY_DISAGREE * own.rows
     rule = "the largest score" if decision.positive is None else f"the threshold {decision.threshold:g}"
     text = (
         f"output {decision.output.own_label} of the model puts out another label than {rule} gives for "
         f"{own.disagreeing:,} of {own.rows:,} rows; the metrics are those of {rule}."
     )
-    return [{"severity": "info", "code": "own_label_differs", "text": text}]
+    return [{"severity": "warning" if many else "info", "code": "own_label_differs", "text": text}]
 
 
 def _bound_by_order(prepared: Prepared) -> list[dict[str, str]]:

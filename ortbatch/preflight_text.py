@@ -13,6 +13,7 @@ from rich.text import Text
 from ortbatch.report.format import name
 
 if TYPE_CHECKING:
+    from ortbatch.data.binding import InputBinding
     from ortbatch.engine.prepare import Prepared
 
 _HOW = {"job": "the job says so", "name": "same name", "order": "numeric columns in file order"}
@@ -36,7 +37,10 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     shown = _some(decision.classes, 12)
     console.print(Text(f"task: {task}; {len(decision.classes)} classes: {shown}"))
     labels = evaluation.labels
-    console.print(Text(f"label: column {name(labels.column)}, by {labels.by}; batch size {evaluation.batch_size:,}"))
+    console.print(Text(f"label: column {name(labels.column)}, by {labels.by}"))
+    company = f"{prepared.dependence.labels:,} of {prepared.dependence.rows:,}"
+    size = f"{evaluation.batch_size:,} (by {prepared.batch_size_by})"
+    console.print(Text(f"batch size: {size}; labels that depend on the batch: {company}"))
     rejected = prepared.decoded.rejected
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in sorted(rejected.items())) or "none rejected"
     good = len(prepared.decoded.labels)
@@ -45,14 +49,41 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
 
 def _binding(prepared: Prepared) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("input", "type", "row shape", "columns", "how"):
+    for column in ("input", "type", "row shape", "columns", "cast", "null", "how"):
         table.add_column(column, overflow="fold")
-    for binding in prepared.evaluation.inputs.bound:
-        columns = _some(binding.columns, 8)
-        shape = "×".join(map(str, binding.row_shape)) or "scalar"
-        cells = (name(binding.name), binding.cast.dtype, shape, columns, _HOW[binding.how])
-        table.add_row(*(Text(cell) for cell in cells))
+    inputs = prepared.evaluation.inputs
+    for binding in inputs.bound:
+        cells = (name(binding.name), binding.cast.dtype, _shape(binding), _fed_by(binding), *_care(binding))
+        table.add_row(*(Text(cell) for cell in (*cells, _HOW[binding.how])))
+    for spec in inputs.made:
+        function = inputs.transform.function if inputs.transform else ""
+        columns = _some(inputs.transform.columns, 8) if inputs.transform else ""
+        shape = "×".join("?" if dim is None else str(dim) for dim in spec.shape[1:])
+        table.add_row(*(Text(cell) for cell in (name(spec.name), spec.dtype, shape, columns, "", "", function)))
     return table
+
+
+def _care(binding: InputBinding) -> tuple[str, str]:
+    """How values are cast, and what becomes of nulls."""
+    if not binding.columns:
+        return "", ""
+    kept = "NaN" if binding.cast.dtype.startswith("float") else "rejected"
+    null = kept if binding.cast.null is None else str(binding.cast.null)
+    return "lossy" if binding.cast.lossy else "exact", null
+
+
+def _shape(binding: InputBinding) -> str:
+    """The shape of a row; 0 stands for a length that each batch has for itself."""
+    return "×".join("longest" if size == 0 else str(size) for size in binding.row_shape) or "scalar"
+
+
+def _fed_by(binding: InputBinding) -> str:
+    if binding.fill is not None:
+        return f"filled with {binding.fill:g}"
+    if binding.like is not None:
+        return f"mask of {name(binding.like)}"
+    padded = f", padded with {binding.padding.value:g}" if binding.padding is not None else ""
+    return _some(binding.columns, 8) + padded
 
 
 def _some(names: Sequence[str], most: int) -> str:

@@ -20,6 +20,8 @@ from ortbatch.report.report import Report
 FEATURES = 4
 SIDE = 8
 IMAGE = (1, SIDE, SIDE)
+GROUP = 100
+"""Rows of a row group of images: no batch is larger."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def images(folder: Path, number: int = 203, dtype: str = "float32", seed: int = 
     pixels = (rng.normal(size=(number, SIDE * SIDE)) * np.exp(rng.normal(size=(number, 1)))).astype(dtype)
     column = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), SIDE * SIDE)
     table = pa.table({"image": column, "label": rng.integers(0, 10, number)})
-    pq.write_table(table, folder / "data.parquet", row_group_size=50)
+    pq.write_table(table, folder / "data.parquet", row_group_size=GROUP)
     return pixels.reshape(-1, *IMAGE)
 
 
@@ -64,11 +66,13 @@ def true_labels(folder: Path) -> list[Any]:
     return list(pq.read_table(folder / "data.parquet", columns=["label"]).column("label").to_pylist())
 
 
-def evaluate(folder: Path, model: Any = "model.onnx", engine: str = "inline", **keys: Any) -> Report:
+def evaluate(
+    folder: Path, model: Any = "model.onnx", *, engine: str = "inline", run: str = "run", **keys: Any
+) -> Report:
     """The report of a minimal job on model.onnx and data.parquet; `threshold` is a key of the job, others of `data`."""
     job = {"name": "made", "model": model} | {key: keys.pop(key) for key in ("threshold",) if key in keys}
     data = {"path": "data.parquet", "label": "label", **keys}
-    options = Options(run_dir=str(folder / f"run-{engine}"), engine=engine)
+    options = Options(run_dir=str(folder / f"{run}-{engine}"), engine=engine)
     return run_job(Job.from_mapping({**job, "data": data}, folder), options).report
 
 
@@ -77,12 +81,12 @@ def findings(report: Report) -> dict[str, str]:
     return {finding["code"]: finding["text"] for finding in report.data["findings"]}
 
 
-def scikit_learn(folder: Path, model: Any, made: Rows, *, zipmap: bool = True) -> Any:
-    """Fit a classifier, export it with skl2onnx to model.onnx, and return it."""
+def scikit_learn(folder: Path, model: Any, made: Rows, **options: bool) -> Any:
+    """Fit a classifier, export it with skl2onnx and its options (`zipmap`, `raw_scores`), and return it."""
     from skl2onnx import to_onnx
 
     model.fit(made.features, made.labels)
-    exported = to_onnx(model, made.features[:1], options=None if zipmap else {id(model): {"zipmap": False}})
+    exported = to_onnx(model, made.features[:1], options={id(model): options} if options else None)
     (folder / "model.onnx").write_bytes(exported.SerializeToString())
     return model
 
@@ -166,6 +170,7 @@ def quantised(path: Path, model: Path, pixels: NDArray[np.float32], *, static: b
 def outside(folder: Path, location: str) -> None:
     """Move the weights of model.onnx to `location`, relative to it, whether or not that is allowed."""
     model = onnx.load(str(folder / "model.onnx"))
+    (folder / "w.bin").unlink(missing_ok=True)
     onnx.save_model(model, str(folder / "model.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0)
     model = onnx.load(str(folder / "model.onnx"), load_external_data=False)
     for tensor in model.graph.initializer:

@@ -8,68 +8,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from ortbatch.data.columns import Cast, castable, family
+from ortbatch.data.casts import cast_of
+from ortbatch.data.columns import Cast, castable, feature_family
+from ortbatch.data.inputs import InputBinding, TensorSpec, described, described_columns, is_list
+from ortbatch.data.made import bind_made, needs_padding, padded
+from ortbatch.data.names import Names, ReadNames, columns_of, no_names
 from ortbatch.errors import DataError
 from ortbatch.job import InputSpec
 
-_NUMERIC = {np.dtype(code).name for code in "?bhilqBHILQefd"}
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of a model.
-
-    Args:
-        name: its name.
-        dtype: NumPy name of its elements, `float32`; `sequence(map)` and the like where it is no tensor.
-        shape: its dimensions, None where the graph leaves one open; the first is the batch.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        dims = ", ".join("?" if dim is None else str(dim) for dim in self.shape)
-        return f"{self.name}: {self.dtype}[{dims}]"
-
-
-@dataclass(frozen=True)
-class InputBinding:
-    """One input of the model and the columns that feed it.
-
-    Args:
-        name: the input.
-        columns: its columns, in order; exactly one when `is_list`.
-        row_shape: shape of one row, without the batch dimension.
-        cast: how values are converted.
-        is_list: does one list column hold the whole row?
-        how: `job` (the job says so), `name` (same name) or `order` (numeric columns in file order).
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    row_shape: tuple[int, ...]
-    cast: Cast
-    is_list: bool
-    how: str
-
-    @property
-    def width(self) -> int:
-        """Values of one row."""
-        return math.prod(self.row_shape)
+__all__ = ["InputBinding", "TensorSpec", "bind_inputs", "check_columns"]
 
 
 def bind_inputs(
-    inputs: Sequence[TensorSpec], schema: pa.Schema, given: Mapping[str, InputSpec], label: str
+    inputs: Sequence[TensorSpec],
+    schema: pa.Schema,
+    given: Mapping[str, InputSpec],
+    label: str,
+    read_names: ReadNames = no_names,
 ) -> tuple[InputBinding, ...]:
     """Bind every input of a model to columns of a schema.
+
+    Args:
+        inputs: the model's.
+        schema: of the first file.
+        given: input name → what the job says of it.
+        label: the label column, which no pattern and no default takes.
+        read_names: text of a file of column names, by its path in the job → its lines.
 
     Raises:
         DataError: if an input cannot be bound; lists the model's inputs and the file's columns.
@@ -78,18 +45,22 @@ def bind_inputs(
     if unknown:
         raise DataError(
             f"model.inputs: the model has no input {', '.join(f'`{name}`' for name in unknown)}; "
-            f"it has {_list(inputs)}."
+            f"it has {described(inputs)}."
         )
-    bindings = [_bind(spec, schema, given.get(spec.name), label) for spec in inputs]
+    fed = [spec for spec in inputs if not _is_made(given.get(spec.name))]
+    bindings = [_bind(spec, schema, given.get(spec.name), label, read_names) for spec in fed]
     if all(bindings):
-        return tuple(binding for binding in bindings if binding)
+        bound = {binding.name: binding for binding in bindings if binding}
+        made = {s.name: bind_made(s, given[s.name], tuple(bound.values())) for s in inputs if s.name not in bound}
+        return tuple((bound | made)[spec.name] for spec in inputs)
     by_order = _in_order(inputs, schema, label) if not given else None
     if by_order is not None:
         return (by_order,)
-    missing = ", ".join(f"`{spec.name}`" for spec, binding in zip(inputs, bindings, strict=True) if not binding)
+    missing = ", ".join(f"`{spec.name}`" for spec, binding in zip(fed, bindings, strict=True) if not binding)
     raise DataError(
-        f"no columns for the model's input {missing}.\n  model: {_list(inputs)}\n  columns: {_columns(schema)}\n"
-        f"Say which columns feed it, for example `model: {{inputs: {{{inputs[0].name}: [first, second]}}}}`."
+        f"no columns for the model's input {missing}.\n  model: {described(inputs)}\n"
+        f"  columns: {described_columns(schema)}\n"
+        f"Say which columns feed it, for example `model: {{inputs: {{{fed[0].name}: [first, second]}}}}`."
     )
 
 
@@ -104,7 +75,7 @@ def check_columns(bindings: Sequence[InputBinding], schema: pa.Schema, label: st
     found = [problem for problem in problems if problem]
     if found:
         more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
-        raise DataError(f"{where}: {'; '.join(found[:5])}{more}. Columns: {_columns(schema)}.")
+        raise DataError(f"{where}: {'; '.join(found[:5])}{more}. Columns: {described_columns(schema)}.")
 
 
 def _column_problem(schema: pa.Schema, name: str, binding: InputBinding | None, cast: Cast | None) -> str | None:
@@ -114,10 +85,14 @@ def _column_problem(schema: pa.Schema, name: str, binding: InputBinding | None, 
     if binding is None or cast is None:
         return None
     kind = schema.field(places[0]).type
+    if binding.padding is not None:
+        if not is_list(kind):
+            return f"column `{name}` is {kind}; input `{binding.name}` pads lists of {_kind_of(cast)}"
+        return None if castable(kind.value_type, cast) else _type_problem(name, kind.value_type, cast)
     if not binding.is_list:
         return None if castable(kind, cast) else _type_problem(name, kind, cast)
-    if not _is_list(kind):
-        return f"column `{name}` is {kind}; expected a list of {binding.width} numbers"
+    if not is_list(kind):
+        return f"column `{name}` is {kind}; expected a list of {binding.width} {_kind_of(cast)}"
     if pa.types.is_fixed_size_list(kind) and kind.list_size != binding.width:
         shape = "×".join(map(str, binding.row_shape))
         return (
@@ -126,68 +101,45 @@ def _column_problem(schema: pa.Schema, name: str, binding: InputBinding | None, 
     return None if castable(kind.value_type, cast) else _type_problem(name, kind.value_type, cast)
 
 
+def _kind_of(cast: Cast) -> str:
+    return "texts" if cast.dtype == "string" else "numbers"
+
+
 def _type_problem(name: str, kind: pa.DataType, cast: Cast) -> str:
-    if family(kind) is None:
+    if cast.dtype == "string":
+        return f"column `{name}` holds {kind}, which is not text; the model's input is string"
+    if pa.types.is_temporal(kind):
+        return (
+            f"column `{name}` holds {kind}, which is not a number; cast it to one when you write the Parquet, for "
+            f"example to seconds since 1970-01-01"
+        )
+    if feature_family(kind) is None:
         return f"column `{name}` holds {kind}, which is not a number; the model's input is {cast.dtype}"
     return f"column `{name}` holds {kind}, which {cast.dtype} cannot hold exactly; `cast: lossy` in its input allows it"
 
 
-def _bind(spec: TensorSpec, schema: pa.Schema, given: InputSpec | None, label: str) -> InputBinding | None:
+def _bind(
+    spec: TensorSpec, schema: pa.Schema, given: InputSpec | None, label: str, read_names: ReadNames
+) -> InputBinding | None:
     """Bind one input by the job or by name; None if neither names its columns. A label is never fed by its name."""
     by_name = spec.name != label and schema.get_all_field_indices(spec.name)
-    columns = _given_columns(given) or ((spec.name,) if by_name else None)
+    columns = (
+        columns_of(spec.name, given, Names(schema, label, read_names)) if given else (spec.name,) if by_name else None
+    )
     if columns is None:
         return None
-    missing = [name for name in columns if not schema.get_all_field_indices(name)]
-    if missing:
-        raise DataError(
-            f"input `{spec.name}` names column {', '.join(f'`{m}`' for m in missing)}, which the data do not have. "
-            f"Columns: {_columns(schema)}."
-        )
-    cast = _cast_of(spec, given)
+    cast = cast_of(spec, given)
     first = schema.field(schema.get_all_field_indices(columns[0])[0]).type
-    is_list = len(columns) == 1 and _is_list(first)
+    listed = len(columns) == 1 and is_list(first)
+    if given is not None and needs_padding(spec, given):
+        return padded(spec, given, columns, cast)
     shape = _row_shape(spec, columns, first)
-    return InputBinding(spec.name, columns, shape, cast, is_list, "name" if given is None else "job")
+    return InputBinding(spec.name, columns, shape, cast, listed, "name" if given is None else "job")
 
 
-def _given_columns(given: InputSpec | None) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    if given.column is not None:
-        return (given.column,)
-    return (given.columns,) if isinstance(given.columns, str) else given.columns
-
-
-def _cast_of(spec: TensorSpec, given: InputSpec | None) -> Cast:
-    if spec.dtype not in _NUMERIC:
-        raise DataError(f"input `{spec}` of the model is not numeric; ortbatch feeds numbers and booleans so far.")
-    if given is None:
-        return Cast(spec.dtype)
-    return Cast(spec.dtype, lossy=given.cast == "lossy", null=_null_of(spec, given))
-
-
-def _null_of(spec: TensorSpec, given: InputSpec) -> float | int | bool | None:
-    """What stands for null; `nan` and `inf` are kept as text in a job."""
-    null = given.null
-    if isinstance(null, str):
-        if null not in ("nan", "inf", "-inf"):
-            raise DataError(f"model.inputs.{spec.name}.null: {null!r} is not a number; input `{spec}` takes numbers.")
-        null = float(null)
-    if null is not None and not _holds(np.dtype(spec.dtype), null):
-        raise DataError(f"model.inputs.{spec.name}.null: {null} does not fit input `{spec}`.")
-    return null
-
-
-def _holds(dtype: np.dtype[Any], value: float | int | bool) -> bool:
-    """Has a type this number, up to rounding of a fraction?"""
-    if isinstance(value, float) and not math.isfinite(value):
-        return dtype.kind == "f"
-    if dtype.kind == "f":
-        return abs(value) <= float(np.finfo(dtype).max)
-    if dtype.kind == "b":
-        return value in (0, 1)
-    return value == int(value) and int(np.iinfo(dtype).min) <= value <= int(np.iinfo(dtype).max)
+def _is_made(given: InputSpec | None) -> bool:
+    """Is it made without a column?"""
+    return given is not None and (given.mask_of is not None or given.fill is not None)
 
 
 def _row_shape(spec: TensorSpec, columns: Sequence[str], first: pa.DataType) -> tuple[int, ...]:
@@ -199,10 +151,10 @@ def _row_shape(spec: TensorSpec, columns: Sequence[str], first: pa.DataType) -> 
     known = math.prod(dim for dim in dims if dim is not None)
     if known == 0:
         raise DataError(f"input `{spec}` of the model takes 0 values a row; export it with the dimensions of a row.")
-    is_list = len(columns) == 1 and _is_list(first)
-    width = len(columns) if not is_list else first.list_size if pa.types.is_fixed_size_list(first) else None
+    listed = len(columns) == 1 and is_list(first)
+    width = len(columns) if not listed else first.list_size if pa.types.is_fixed_size_list(first) else None
     if open_dims == 0:
-        if not is_list and width != known:
+        if not listed and width != known:
             raise DataError(
                 f"input `{spec}` takes {known} values a row; got {_given(columns, first)}. Expected {known} columns, "
                 f"or one that holds lists of {known} numbers."
@@ -224,26 +176,13 @@ def _in_order(inputs: Sequence[TensorSpec], schema: pa.Schema, label: str) -> In
     """All numeric columns but the label, in file order, if a single [N, F] float input is exactly as wide."""
     if len(inputs) != 1 or len(inputs[0].shape) != 2 or not inputs[0].dtype.startswith("float"):
         return None
-    spec, cast = inputs[0], _cast_of(inputs[0], None)
-    fields = [f for f in schema if f.name != label and family(f.type) is not None]
+    spec, cast = inputs[0], cast_of(inputs[0], None)
+    fields = [f for f in schema if f.name != label and feature_family(f.type) is not None]
     columns = tuple(f.name for f in fields)
     if not columns or spec.shape[1] != len(columns) or len(set(columns)) != len(columns):
         return None
     return InputBinding(spec.name, columns, _row_shape(spec, columns, fields[0].type), cast, False, "order")
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _list(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(f"`{spec}`" for spec in specs)
-
-
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f", … ({len(names)} in all)" if len(names) > 8 else "")
-
-
-def _columns(schema: pa.Schema) -> str:
-    shown = [f"{field.name} ({field.type})" for field in schema][:20]
-    return ", ".join(shown) + (f", … ({len(schema)} in all)" if len(schema) > 20 else "")

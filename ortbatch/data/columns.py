@@ -16,8 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 
 NULL_FEATURE = "null_feature"
 WRONG_LENGTH = "wrong_length"
+TOO_LONG = "too_long"
 INEXACT_VALUE = "inexact_value"
-BAD_FEATURES = (NULL_FEATURE, WRONG_LENGTH, INEXACT_VALUE)
+BAD_FEATURES = (NULL_FEATURE, WRONG_LENGTH, TOO_LONG, INEXACT_VALUE)
 """Reasons in the order in which a row with several of them counts."""
 
 
@@ -26,14 +27,19 @@ class Cast:
     """How a column becomes an array.
 
     Args:
-        dtype: NumPy name of the model's element type, `float32`.
+        dtype: NumPy name of the model's element type, `float32`; or `string`.
         lossy: may a value be rounded or cut? One beyond the range of the type never is.
         null: the value that stands for null; None: NaN in a float array, a rejected row in any other.
     """
 
     dtype: str
     lossy: bool = False
-    null: float | int | bool | None = None
+    null: float | int | bool | str | None = None
+
+    @property
+    def element(self) -> np.dtype[Any]:
+        """The NumPy type of the array; text lies in objects."""
+        return np.dtype(np.object_ if self.dtype == "string" else self.dtype)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,17 @@ class Taken:
     bad: dict[str, NDArray[np.bool_]]
 
 
+def decoded(kind: pa.DataType) -> pa.DataType:
+    """The type of the values that a dictionary encodes; any other type is its own."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Does a column of this type, decoded, hold text?"""
+    kind = decoded(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
 def family(kind: pa.DataType) -> str | None:
     """`bool`, `int` or `float` of an Arrow type; None if it is no number."""
     if pa.types.is_boolean(kind):
@@ -58,9 +75,17 @@ def family(kind: pa.DataType) -> str | None:
     return "float" if pa.types.is_floating(kind) else None
 
 
+def feature_family(kind: pa.DataType) -> str | None:
+    """As `family`, of a column that feeds a model: of what a dictionary encodes; a decimal is a float."""
+    kind = decoded(kind)
+    return "float" if pa.types.is_decimal(kind) else family(kind)
+
+
 def castable(kind: pa.DataType, cast: Cast) -> bool:
     """May a column of this Arrow type feed this element type?"""
-    source, target = family(kind), _family_of(cast.dtype)
+    if cast.dtype == "string":
+        return is_text(kind)
+    source, target = feature_family(kind), _family_of(cast.dtype)
     if source is None:
         return False
     order = ["bool", "int", "float"]
@@ -72,14 +97,24 @@ def _family_of(dtype: DTypeLike) -> str:
 
 
 def take_scalars(column: pa.ChunkedArray, cast: Cast) -> Taken:
-    """A numeric or boolean column as dtype[N]; the type was checked with `castable`."""
-    array = _one_chunk(column)
+    """A column of numbers, booleans or text as dtype[N]; the type was checked with `castable`."""
+    array = one_chunk(_decode(column))
+    if cast.dtype == "string":
+        return _take_text(array, cast)
     if not array.null_count:
         values, inexact = _convert(_to_numpy(array), cast)
         return Taken(values, _marked(INEXACT_VALUE, inexact))
     null = array.is_null().to_numpy(zero_copy_only=False)
     values, inexact = _convert(_to_numpy(_without_nulls(array)), cast)
     return _fill_nulls(values, null, cast, _marked(INEXACT_VALUE, inexact))
+
+
+def _take_text(array: pa.Array, cast: Cast) -> Taken:
+    """Text as object[N]; a null is never the text `None`, which ONNX Runtime would make of it."""
+    null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    filled = array if null is None else pc.fill_null(array, "" if cast.null is None else str(cast.null))
+    values = filled.to_numpy(zero_copy_only=False)
+    return Taken(values, _marked(NULL_FEATURE, null if cast.null is None else None))
 
 
 def _fill_nulls(values: NDArray[Any], null: NDArray[np.bool_], cast: Cast, bad: dict[str, NDArray[np.bool_]]) -> Taken:
@@ -97,7 +132,7 @@ def take_lists(column: pa.ChunkedArray, width: int, cast: Cast) -> Taken:
     A null list is a bad row, a list of another length too. FixedSizeListArray.flatten() leaves null rows out and
     `.values` ignores a slice's offset: so the good rows are selected first, and only then flattened.
     """
-    array = _one_chunk(column)
+    array = one_chunk(column)
     rows = len(array)
     null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     good = np.ones(rows, np.bool_)
@@ -124,7 +159,17 @@ def take_lists(column: pa.ChunkedArray, width: int, cast: Cast) -> Taken:
     return Taken(spread, bad)
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dictionaries as their values, decimals as float64, views of text as text."""
+    if pa.types.is_dictionary(column.type):
+        column = pa.chunked_array([c.dictionary_decode() for c in column.chunks], column.type.value_type)
+    if pa.types.is_decimal(column.type):
+        return column.cast(pa.float64())
+    return column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
+
+
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """All of a column; a copy only if it lies in several pieces."""
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding
 from ortbatch.data.columns import BAD_FEATURES, take_lists, take_scalars
+from ortbatch.data.ragged import Ragged, take_ragged
 
 Feed = dict[str, NDArray[Any]]
 
@@ -26,7 +27,9 @@ class Features:
     def __init__(self, bindings: Sequence[InputBinding], table: pa.Table) -> None:
         self.rows = table.num_rows
         self.bad: dict[str, NDArray[np.bool_]] = {}
-        self._inputs = [(binding, self._take(binding, table)) for binding in bindings]
+        self._inputs = [(b, self._take(b, table)) for b in bindings if b.columns and b.padding is None]
+        self._ragged = {b.name: self._pad(b, table) for b in bindings if b.padding is not None}
+        self._made = [binding for binding in bindings if not binding.columns]
         self.bad = {reason: self.bad[reason] for reason in BAD_FEATURES if reason in self.bad}
 
     def _take(self, binding: InputBinding, table: pa.Table) -> list[NDArray[Any]]:
@@ -40,9 +43,18 @@ class Features:
                 else take_scalars(column, binding.cast)
             )
             arrays.append(taken.values)
-            for reason, mask in taken.bad.items():
-                self.bad[reason] = self.bad[reason] | mask if reason in self.bad else mask
+            self._mark(taken.bad)
         return arrays
+
+    def _pad(self, binding: InputBinding, table: pa.Table) -> Ragged:
+        assert binding.padding is not None
+        ragged, bad = take_ragged(table.column(binding.columns[0]), binding.padding, binding.cast)
+        self._mark(bad)
+        return ragged
+
+    def _mark(self, bad: Mapping[str, NDArray[np.bool_]]) -> None:
+        for reason, mask in bad.items():
+            self.bad[reason] = self.bad[reason] | mask if reason in self.bad else mask
 
     def select(self, rows: NDArray[np.intp]) -> Features:
         """Some rows, in this order, apart from these."""
@@ -53,17 +65,22 @@ class Features:
     def keep(self, rows: NDArray[np.intp]) -> None:
         """Keep only these rows, in this order."""
         self._inputs = [(binding, [array[rows] for array in arrays]) for binding, arrays in self._inputs]
+        self._ragged = {name: ragged[rows] for name, ragged in self._ragged.items()}
         self.rows = rows.size
 
     def batch(self, start: int, stop: int, buffers: Mapping[str, NDArray[Any]]) -> Feed:
         """Inputs of rows [start, stop), each of its dtype and shape [stop - start, *row_shape].
+
+        An input padded to the longest list has that of these rows as its length, and so have those made beside it.
 
         Args:
             start: first row.
             stop: end of the rows.
             buffers: input name → array of at least stop - start rows, from `new_buffers`; overwritten.
         """
-        feed = {}
+        feed = {name: ragged.padded(start, stop) for name, ragged in self._ragged.items()}
+        for binding in self._made:
+            feed[binding.name] = self._make(binding, start, stop)
         for binding, arrays in self._inputs:
             if binding.is_list:
                 feed[binding.name] = arrays[0][start:stop].reshape(stop - start, *binding.row_shape)
@@ -74,11 +91,20 @@ class Features:
             feed[binding.name] = packed.reshape(stop - start, *binding.row_shape)
         return feed
 
+    def _make(self, binding: InputBinding, start: int, stop: int) -> NDArray[Any]:
+        """A mask of the input that it is like, or one value throughout."""
+        if binding.like is None:
+            return np.full((stop - start, *binding.row_shape), binding.fill, binding.cast.element)
+        present = self._ragged[binding.like].present(start, stop)
+        if binding.fill is None:
+            return present.astype(binding.cast.element)
+        return np.full(present.shape, binding.fill, binding.cast.element)
+
 
 def new_buffers(bindings: Sequence[InputBinding], batch_size: int) -> dict[str, NDArray[Any]]:
     """Buffers for `Features.batch`, one a stream."""
     return {
-        binding.name: np.empty((batch_size, len(binding.columns)), binding.cast.dtype)
+        binding.name: np.empty((batch_size, len(binding.columns)), binding.cast.element)
         for binding in bindings
-        if not binding.is_list
+        if binding.columns and not binding.is_list and binding.padding is None
     }

@@ -31,7 +31,7 @@ from ortbatch.metrics.scores import ScoreHistogram, halves
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
 from ortbatch.metrics.tally import Tally
-from ortbatch.model.outputs import Decision, Scored, label_places, score
+from ortbatch.model.outputs import Decision, Scored, score
 from ortbatch.model.session import OnnxModel
 
 _WINDOW_VALUES = 1 << 22
@@ -144,7 +144,7 @@ class Stream:
         own = [outcome.answers.own for outcome in outcomes if outcome.answers.own is not None]
         if not own:
             return Agreement.empty()
-        places = label_places(self._evaluation.decision, _joined(own).reshape(-1)[good])
+        places = self._evaluation.decision.places(_joined(own).reshape(-1)[good])
         return Agreement(len(places), int((places == predicted).sum()))
 
     def _scores(self, scored: Scored, labels: NDArray[np.int64], half: NDArray[np.uint8]) -> ScoreHistogram:

@@ -29,7 +29,7 @@ from ortbatch.data.labels import (
 from ortbatch.data.plan import Plan, make_plan, sampled
 from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
-from ortbatch.engine.feeder import Inputs
+from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.probe import (
     Dependence,
     batch_dependence,
@@ -44,6 +44,7 @@ from ortbatch.job.gates import check_class
 from ortbatch.job.redaction import redact
 from ortbatch.model.graph import Graph
 from ortbatch.model.outputs import Decision, Output, choose_output, settle_output
+from ortbatch.model.own_label import settle_by_place
 from ortbatch.model.session import OnnxModel
 from ortbatch.model.source import ModelSource, load, open_source
 from ortbatch.model.tuning import batch_size_for
@@ -196,12 +197,19 @@ class _Contract:
         """Inputs that the job names are fed by columns; with a transform, it feeds the others."""
         given = self._job.model.inputs or {}
         if self._transform is None:
-            return Inputs(bind_inputs(self._specs, schema, given, label))
+            return Inputs(bind_inputs(self._specs, schema, given, label, self._names))
         made = tuple(spec for spec in self._specs if spec.name not in given)
         if not made:
             raise DataError("model.transform has nothing to feed: `model.inputs` names columns for every input.")
         bound = tuple(spec for spec in self._specs if spec.name in given)
-        return Inputs(bind_inputs(bound, schema, given, label), self._transform, made)
+        return Inputs(bind_inputs(bound, schema, given, label, self._names), self._transform, made)
+
+    def _names(self, path: str) -> list[str]:
+        """Lines of a file of column names beside the job file."""
+        try:
+            return (self._job.folder / path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"model.inputs: {path}: cannot be read: {error}") from None
 
     def _check_transform(self, schema: pa.Schema, where: str) -> None:
         columns = self._transform.columns if self._transform is not None else ()
@@ -230,10 +238,13 @@ def _fit(
     output = settle_output(output, run_in_batches(model, output, contract.inputs, features, features.rows))
     output = without_loose_label(model, output, contract.inputs, features)
     labels = _labels(job, contract.schema.field(job.data.label), output, table)
+    output = _settle_own_label(job, model, output, labels, contract.inputs, features)
     decision = _decide(job, output, labels.classes)
     _check_gates(job, decision)
     example, _ = features.batch(0, 1, new_buffers(contract.inputs.bound, 1))
-    batch_size, how = _batch_size(job, model, sum(array.nbytes for array in example.values()))
+    together, _ = features.batch(0, features.rows, new_buffers(contract.inputs.bound, features.rows))
+    row_bytes = sum(array.nbytes for array in together.values()) // features.rows
+    batch_size, how = _batch_size(job, model, row_bytes)
     dependence = batch_dependence(model, decision, contract.inputs, features, batch_size)
     if dependence.labels and how == "rule":
         # Its predictions depend on their company: alone is the only company that a served row is sure to have.
@@ -244,6 +255,18 @@ def _fit(
     decoded = decode(evaluation, table)
     _check_rows(evaluation, decoded, table)
     return Prepared(job, file, plan, evaluation, decoded, dependence, how)
+
+
+def _settle_own_label(
+    job: Job, model: OnnxModel, output: Output, labels: Labels, inputs: Inputs, features: Feeder
+) -> Output:  # fmt: skip
+    """Find out how the model's own labels name the classes."""
+    if output.own_label is None:
+        return output
+    own = run_in_batches(model, replace(output, name=output.own_label), inputs, features, features.rows)
+    given = job.data.classes is not None or output.names is not None
+    by_place = settle_by_place(output.names or labels.classes, own.reshape(-1), given=given)
+    return replace(output, own_by_place=by_place)
 
 
 def _batch_size(job: Job, model: OnnxModel, row_bytes: int) -> tuple[int, str]:

@@ -187,7 +187,7 @@ def _wrong_length(inputs: tuple[InputBinding, ...], table: pa.Table) -> str:
             shown = ", ".join(map(str, wrong[:5]))
             return (
                 f": column `{binding.columns[0]}` holds lists of {shown}; input `{binding.name}` needs "
-                f"{binding.width}; ragged lists are not available yet"
+                f"{binding.width}; `pad: 0` fills ragged lists up"
             )
     return ""
 

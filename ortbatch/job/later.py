@@ -16,7 +16,7 @@ class Later:
     """One thing that is not available yet.
 
     Args:
-        key: the key it stands under, without names and indexes: `model.inputs.pad`.
+        key: the key it stands under, without names and indexes: `gates.slice`.
         applies: whether a value of that key, valid in shape, asks for the feature.
         what: how the message names the feature; the value is put in for `{value}`.
     """
@@ -43,23 +43,7 @@ def _names(*patterns: str) -> Callable[[Any], bool]:
     return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _has_pattern(columns: Any) -> bool:
-    return isinstance(columns, tuple) and any("*" in column for column in columns)
-
-
-def _is_file(columns: Any) -> bool:
-    return isinstance(columns, str)
-
-
 LATER = (
-    Later("model.inputs.columns", _has_pattern, "a pattern of columns (`*`)"),
-    Later("model.inputs.columns", _is_file, "a file of column names"),
-    Later("model.inputs.pad", _given, "padding of ragged lists"),
-    Later("model.inputs.pad_to", _given, "padding of ragged lists"),
-    Later("model.inputs.max_length", _given, "a longest length of ragged lists"),
-    Later("model.inputs.overflow", _given, "a rule for lists that are too long"),
-    Later("model.inputs.mask_of", _given, "a mask made from another input"),
-    Later("model.inputs.fill", _given, "an input filled with one value"),
     Later("slices", _given, "slices"),
     Later("baselines", _given, "baselines"),
     Later("checks", _given, "checks against training data"),

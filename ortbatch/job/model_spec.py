@@ -39,7 +39,7 @@ Columns = Annotated[
 
 
 class InputSpec(Part):
-    """What feeds one input of the model: `column` or `columns` (or, later, `mask_of` or `fill`).
+    """What feeds one input of the model: `column`, `columns`, `mask_of` or `fill`.
 
     `null` is the value put in for nulls, None where a null is not replaced. A value that is not finite is kept as the
     text `nan`, `inf` or `-inf`.

@@ -10,9 +10,11 @@ from google.protobuf.message import DecodeError
 
 from ortbatch.errors import ModelError
 from ortbatch.job.redaction import redact
-from ortbatch.model.zipmap import strip_zipmaps
+from ortbatch.model.zipmap import class_labels, strip_zipmaps
 
 _PASS_THROUGH = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}
+CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
+BINARY_SVM = "SVMClassifier of two classes without probabilities"
 _EXTERNAL = onnx.TensorProto.DataLocation.Value("EXTERNAL")
 
 
@@ -23,10 +25,12 @@ class Graph:
     Args:
         producer: name and version of the exporter.
         opset: version of the default operator set.
-        final_ops: output name → the operator that gives it its meaning, looking through casts and reshapes.
-        class_names: output name → names of its columns, where the graph says them (ZipMap).
+        final_ops: output name → the operator that gives it its meaning, looking through casts and reshapes; one kind
+            of SVMClassifier is told apart as BINARY_SVM.
+        class_names: output name → names of its columns or labels, where ZipMap or a classifier says them.
         external: names of other files that hold weights, as the model writes them.
         runs: the bytes to run: the file's own, or those of a copy without ZipMap.
+        rewritten: are they those of a copy?
     """
 
     producer: str
@@ -35,6 +39,7 @@ class Graph:
     class_names: dict[str, tuple[str, ...]]
     external: tuple[str, ...]
     runs: bytes
+    rewritten: bool = False
 
 
 def read_graph(content: bytes, where: str) -> Graph:
@@ -53,13 +58,25 @@ def read_graph(content: bytes, where: str) -> Graph:
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     producer = f"{model.producer_name} {model.producer_version}".strip()
     try:
-        class_names = strip_zipmaps(model)
+        zipmaps = strip_zipmaps(model)
+        makers = {name: node for node in model.graph.node for name in node.output}
+        class_names = _classifier_names(makers, [out.name for out in model.graph.output]) | zipmaps
+        final_ops = {out.name: _op(_maker(makers, out.name, _PASS_THROUGH)) for out in model.graph.output}
     except ValueError as error:
         raise ModelError(f"{redact(where)}: not an ONNX model that can be read: {error}") from None
-    makers = {name: node for node in model.graph.node for name in node.output}
-    final_ops = {out.name: _final_op(makers, out.name) for out in model.graph.output}
-    runs = model.SerializeToString() if class_names else content
-    return Graph(producer, opset, final_ops, class_names, tuple(external), runs)
+    runs = model.SerializeToString() if zipmaps else content
+    return Graph(producer, opset, final_ops, class_names, tuple(external), runs, bool(zipmaps))
+
+
+def _classifier_names(makers: dict[str, onnx.NodeProto], outputs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Labels of the classifiers behind outputs; 0, 1, ... are left out, as they are what columns are called anyway."""
+    found = {}
+    for name in outputs:
+        node = _maker(makers, name, _PASS_THROUGH | {"Normalizer"})
+        labels = class_labels(node) if node is not None and node.op_type in CLASSIFIERS else ()
+        if labels != tuple(map(str, range(len(labels)))):
+            found[name] = labels
+    return found
 
 
 def _location(tensor: onnx.TensorProto) -> str:
@@ -93,12 +110,22 @@ def _of_sparse(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.Tenso
         yield from (tensor.values, tensor.indices)
 
 
-def _final_op(makers: dict[str, onnx.NodeProto], name: str) -> str:
+def _maker(makers: dict[str, onnx.NodeProto], name: str, through: set[str]) -> onnx.NodeProto | None:
+    """The node that computes a tensor, looking through some operators; None if an input or a weight is behind it."""
     seen: set[str] = set()
     while name in makers and name not in seen:
         seen.add(name)
         node = makers[name]
-        if node.op_type not in _PASS_THROUGH:
-            return str(node.op_type)
+        if node.op_type not in through:
+            return node
         name = next(iter(node.input), "")
-    return ""
+    return None
+
+
+def _op(node: onnx.NodeProto | None) -> str:
+    if node is None:
+        return ""
+    given = {attribute.name for attribute in node.attribute}
+    if node.op_type == "SVMClassifier" and "prob_a" not in given and len(class_labels(node)) == 2:
+        return BINARY_SVM
+    return str(node.op_type)

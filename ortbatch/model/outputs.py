@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.data.binding import TensorSpec
-from ortbatch.data.labels import is_integer_name
 from ortbatch.errors import ModelError
 from ortbatch.metrics.scores import ONE_VS_REST_CLASSES
-from ortbatch.model.graph import Graph
+from ortbatch.model.graph import BINARY_SVM, CLASSIFIERS, Graph
+from ortbatch.model.own_label import label_places
 
 NAN_SCORE = "nan_score"
 INFINITE_SCORE = "infinite_score"
@@ -40,6 +40,7 @@ class Output:
         inferred: how kind was found: `job`, `graph` or `values`.
         names: class names of its columns, or of its labels, where the graph says them.
         own_label: an output beside it that holds the model's own label, if there is one.
+        own_by_place: are those labels places in the classes, though the classes are numbers?
     """
 
     name: str
@@ -48,6 +49,7 @@ class Output:
     inferred: str
     names: tuple[str, ...] | None = None
     own_label: str | None = None
+    own_by_place: bool = False
 
     @property
     def reads(self) -> list[str]:
@@ -79,6 +81,10 @@ class Decision:
     classes: tuple[str, ...]
     positive: int | None
     threshold: float
+
+    def places(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Class indices of labels that the model puts out, int64[N]; -1 for a label that is no class."""
+        return label_places(self.output.names or self.classes, labels, by_place=self.output.own_by_place)
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -122,25 +128,33 @@ def choose_output(outputs: Sequence[TensorSpec], graph: Graph, name: str | None,
         raise ModelError(
             f"output `{spec}` of the model holds no scores or labels; name another in `model.output.name`."
         )
+    if spec.dtype.startswith("float") and graph.final_ops.get(spec.name) == BINARY_SVM:
+        raise ModelError(
+            f"output `{spec}` of the model holds the decision values of a binary SVM, whose sign ONNX Runtime gives "
+            "against its own labels. Train it with probabilities, or name the output of labels in `model.output.name`."
+        )
     columns = 1 if len(spec.shape) == 1 else spec.shape[1] if len(spec.shape) == 2 else None
     names = graph.class_names.get(spec.name)
-    by_graph = "probabilities" if names else _kind_by_graph(spec, graph.final_ops.get(spec.name, ""), columns)
-    own = None if (kind or by_graph) == "label" else _own_label(outputs, spec)
+    named = names is not None and spec.dtype.startswith("float")
+    by_graph = "probabilities" if named else _kind_by_graph(spec, graph.final_ops.get(spec.name, ""), columns)
+    own = None if (kind or by_graph) == "label" else _own_label(outputs, spec, graph)
     return Output(
         spec.name, kind or by_graph, columns, "job" if kind else "graph" if by_graph else "values", names, own
     )
 
 
-def _own_label(outputs: Sequence[TensorSpec], chosen: TensorSpec) -> str | None:
-    """The one other output that holds a label a row, as classifiers of scikit-learn and LightGBM have it."""
-    labels = [
-        spec.name
-        for spec in outputs
-        if spec is not chosen
-        and spec.dtype.startswith(("int", "string"))
-        and spec.shape[1:] in ((), (1,))
-        and spec.shape[:1] == chosen.shape[:1] != ()
-    ]
+def _own_label(outputs: Sequence[TensorSpec], chosen: TensorSpec, graph: Graph) -> str | None:
+    """The one other output that holds a label a row, as classifiers of scikit-learn and LightGBM have it.
+
+    The converter of LightGBM declares one label in all, whatever the batch: there the classifier behind it tells.
+    """
+    labels = []
+    for spec in outputs:
+        alike = spec.shape[:1] == chosen.shape[:1] != ()
+        classified = spec.shape == (1,) and graph.final_ops.get(spec.name) in CLASSIFIERS
+        shaped = spec.shape[1:] in ((), (1,)) and (alike or classified)
+        if spec is not chosen and shaped and spec.dtype.startswith(("int", "string")):
+            labels.append(spec.name)
     return labels[0] if len(labels) == 1 else None
 
 
@@ -189,11 +203,35 @@ def settle_output(output: Output, values: NDArray[Any]) -> Output:
     columns = 1 if values.ndim == 1 else values.shape[1]
     if output.kind == "label" and columns != 1:
         raise ModelError(f"output `{output.name}` gives {columns} labels a row: a multilabel model is not supported.")
+    if output.names is not None and output.kind != "label":
+        output = _settle_names(output, values, columns)
     return replace(output, columns=columns, kind=output.kind or _kind_by_values(output.name, values, columns))
 
 
+def _settle_names(output: Output, values: NDArray[Any], columns: int) -> Output:
+    """Hold named columns against what is there: as many columns as names, and no raw scores behind the names.
+
+    A converter names the columns of raw scores like those of probabilities (`raw_scores` of skl2onnx).
+    """
+    names = output.names or ()
+    if max(2, columns) != len(names):
+        raise ModelError(
+            f"output `{output.name}` has {columns} columns, and the model names {len(names)} classes for it: "
+            f"{', '.join(names[:10])}. Export the model again."
+        )
+    finite = _finite_rows(values)
+    if output.inferred == "graph" and ((finite < -_RANGE_TOLERANCE) | (finite > 1 + _RANGE_TOLERANCE)).any():
+        return replace(output, kind=None, inferred="values")
+    return output
+
+
+def _finite_rows(values: NDArray[Any]) -> NDArray[np.float64]:
+    finite: NDArray[np.float64] = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)].astype(np.float64)
+    return finite
+
+
 def _kind_by_values(name: str, values: NDArray[Any], columns: int) -> str:
-    finite = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)].astype(np.float64)
+    finite = _finite_rows(values)
     if not finite.size:
         raise ModelError(
             f"output `{name}` is not finite for any of {len(values)} rows that were tried, so nothing tells logits "
@@ -228,26 +266,10 @@ def score(decision: Decision, raw: NDArray[Any]) -> Scored:
 
 
 def _labels(decision: Decision, values: NDArray[Any]) -> Scored:
-    place = label_places(decision, values)
+    place = decision.places(values)
     unknown = np.asarray(place < 0)
     bad = {UNKNOWN_PREDICTION: unknown} if unknown.any() else {}
     return Scored(np.where(unknown, 0, place), None, np.empty((len(values), 0)), bad)
-
-
-def label_places(decision: Decision, values: NDArray[Any]) -> NDArray[np.int64]:
-    """Class indices of labels that the model puts out, int64[N]; -1 for a label that is no class.
-
-    A label is a name that the graph gives, else that of a class; a number is a place in classes that are no numbers.
-    """
-    names = decision.output.names or decision.classes
-    if values.dtype.kind in "OUS":
-        index = {name: place for place, name in enumerate(names)}
-        return np.array([index.get(str(value), -1) for value in values], np.int64)
-    by_name = all(is_integer_name(name) for name in names)
-    numbers = np.array([int(name) if by_name else place for place, name in enumerate(names)])
-    order = np.argsort(numbers)
-    place = order[np.minimum(np.searchsorted(numbers, values, sorter=order), numbers.size - 1)]
-    return np.where(numbers[place] == values, place, -1).astype(np.int64)
 
 
 def _binary(decision: Decision, positive: int, wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> Scored:

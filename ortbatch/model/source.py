@@ -56,7 +56,7 @@ class ModelSource:
     @property
     def runs_as_it_is(self) -> bool:
         """Are the file's own bytes what is run?"""
-        return not self.graph.class_names
+        return not self.graph.rewritten
 
 
 def open_source(uri: str) -> ModelSource:

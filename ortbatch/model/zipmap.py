@@ -24,17 +24,23 @@ def strip_zipmaps(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     for node in model.graph.node:
         if node.op_type == "ZipMap" and node.output[0] in outputs:
             name = node.output[0]
-            found[name] = _labels(node)
+            found[name] = class_labels(node)
+            if not found[name]:
+                raise ValueError(f"ZipMap `{node.name}` names no classes")
             tensor = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [None, len(found[name])])
             outputs[name].type.CopyFrom(tensor)
             node.CopyFrom(onnx.helper.make_node("Identity", list(node.input), [name], node.name))
     return found
 
 
-def _labels(node: onnx.NodeProto) -> tuple[str, ...]:
+def class_labels(node: onnx.NodeProto) -> tuple[str, ...]:
+    """Class names that a ZipMap or a classifier of `ai.onnx.ml` holds; none if it holds none.
+
+    Raises:
+        ValueError: if a name is no UTF-8.
+    """
     attributes = {attribute.name: attribute for attribute in node.attribute}
     if "classlabels_strings" in attributes:
         return tuple(label.decode("utf-8") for label in attributes["classlabels_strings"].strings)
-    if "classlabels_int64s" not in attributes:
-        raise ValueError(f"ZipMap `{node.name}` names no classes")
-    return tuple(str(label) for label in attributes["classlabels_int64s"].ints)
+    numbers = attributes.get("classlabels_int64s") or attributes.get("classlabels_ints")
+    return tuple(str(label) for label in numbers.ints) if numbers else ()

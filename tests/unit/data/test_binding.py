@@ -180,7 +180,10 @@ REFUSED = {
     "floats for integers": (spec("a", (None, 1), "int64"), ABC, None, [
         "column `a` holds float, which int64 cannot hold exactly", "`cast: lossy`",
     ]),
-    "an input of text": (spec("a", (None, 1), "string"), ABC, None, ["is not numeric"]),
+    "a number for text": (spec("a", (None, 1), "string"), ABC, None, ["column `a` holds float, which is not text"]),
+    "a time for a number": (spec("a", (None, 1)), schema(a=pa.timestamp("ms"), y=F32), None, [
+        "a.parquet: column `a` holds timestamp[ms]", "cast it to one when you write the Parquet", "seconds since",
+    ]),
     "an input of bfloat16": (spec("a", (None, 1), "bfloat16"), ABC, None, ["is not numeric"]),
     "no label": (spec(), schema(a=F32, b=F32, c=F32, z=F32), {"x": ["a", "b", "c"]}, [
         "a.parquet", "column `y` is missing",

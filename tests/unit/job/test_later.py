@@ -5,15 +5,6 @@ from ortbatch.job.later import LATER
 BASE = {"model": "m", "data": "{path: d, label: y}"}
 
 ASKS = {
-    "model.inputs.x.columns": ("model", '{path: m, inputs: {x: [a, "f*"]}}'),
-    "model.inputs.y.columns": ("model", "{path: m, inputs: {y: {columns: names.txt}}}"),
-    "model.inputs.z.columns": ("model", '{path: m, inputs: {z: "f*"}}'),
-    "model.inputs.x.pad": ("model", "{path: m, inputs: {x: {column: a, pad: 0}}}"),
-    "model.inputs.x.pad_to": ("model", "{path: m, inputs: {x: {column: a, pad_to: longest}}}"),
-    "model.inputs.x.max_length": ("model", "{path: m, inputs: {x: {column: a, max_length: 512}}}"),
-    "model.inputs.x.overflow": ("model", "{path: m, inputs: {x: {column: a, overflow: reject}}}"),
-    "model.inputs.x.mask_of": ("model", "{path: m, inputs: {x: {mask_of: ids}}}"),
-    "model.inputs.x.fill": ("model", "{path: m, inputs: {x: {fill: 0}}}"),
     "slices": ("slices", "[country, [country, device], {column: amount, bins: [0, 10, 100]}]"),
     "baselines": (
         "baselines",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,38 @@ def test_a_zipmap_gives_its_columns_names_and_is_not_run(labels: dict[str, list[
     assert graph.class_names == {"out": names}
     assert graph.final_ops == {"out": "Softmax"}
     assert [node.op_type for node in onnx.load_model_from_string(graph.runs).graph.node] == ["Softmax", "Identity"]
+
+
+def classified(operator: str, *after: str, output: int = 1, **labels: list[Any]) -> bytes:
+    """A classifier whose labels (output 0) or scores (output 1) go through some operators to the model's output."""
+    made = ["label", "scores"]
+    node = helper.make_node(operator, ["x"], made, domain="ai.onnx.ml", **labels)
+    names = [made[output], *(f"t{i}" for i in range(1, len(after))), "out"]
+    return content([node, *(helper.make_node(op, [a], [b]) for op, (a, b) in zip(after, pairwise(names), strict=True))])
+
+
+@pytest.mark.parametrize("output", [0, 1])
+@pytest.mark.parametrize("operator", ["LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"])
+def test_a_classifier_names_its_labels_and_its_columns_and_runs_as_it_is(operator: str, output: int) -> None:
+    model = classified(operator, "Cast", "Identity", output=output, classlabels_strings=["b", "a"])
+    graph = read_graph(model, "m.onnx")
+    assert graph.class_names == {"out": ("b", "a")}
+    assert (graph.rewritten, graph.runs) == (False, model)
+
+
+def test_a_classifier_is_seen_through_the_normalizer_of_its_scores() -> None:
+    model = classified("LinearClassifier", "Cast", "Normalizer", classlabels_ints=[3, 5, 7])
+    assert read_graph(model, "m.onnx").class_names == {"out": ("3", "5", "7")}
+
+
+@pytest.mark.parametrize("labels", [{"classlabels_ints": [0, 1, 2]}, {"classlabels_strings": ["0", "1"]}, {}])
+def test_a_classifier_that_counts_from_0_names_nothing(labels: dict[str, list[Any]]) -> None:
+    assert read_graph(classified("LinearClassifier", "Identity", **labels), "m.onnx").class_names == {}
+
+
+def test_what_stands_between_a_classifier_and_the_output_takes_its_names_away() -> None:
+    model = classified("LinearClassifier", "Cast", "Softmax", classlabels_ints=[3, 5])
+    assert read_graph(model, "m.onnx").class_names == {}
 
 
 @pytest.mark.parametrize("labels", [{}, {"classlabels_strings": [b"\xff"]}])
