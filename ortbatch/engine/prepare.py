@@ -15,19 +15,18 @@ from typing import Any
 import onnxruntime
 import pyarrow as pa
 
-from ortbatch.data.binding import TensorSpec, bind_inputs, check_columns
+from ortbatch.data.binding import TensorSpec
 from ortbatch.data.features import new_buffers
-from ortbatch.data.filters import check_terms
 from ortbatch.data.labels import (
     Labels,
     bind_labels,
     check_label_names,
     fractional,
     is_integer_name,
-    label_family,
 )
 from ortbatch.data.plan import Plan, make_plan, sampled
 from ortbatch.data.transform import Transform, read_transform
+from ortbatch.engine.contract import Contract
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.probe import (
@@ -41,7 +40,6 @@ from ortbatch.engine.probe import (
 from ortbatch.errors import DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
 from ortbatch.job.gates import check_class
-from ortbatch.job.redaction import redact
 from ortbatch.model.graph import Graph
 from ortbatch.model.outputs import Decision, Output, choose_output, settle_output
 from ortbatch.model.own_label import settle_by_place
@@ -144,7 +142,7 @@ def prepare(job: Job) -> Prepared:
     """
     file, model = open_model(job)
     output = choose_output(model.outputs, file.graph, job.model.output.name, job.model.output.kind)
-    contract = _Contract(job, model.inputs, _transform(job))
+    contract = Contract(job, model.inputs, _transform(job))
     shard_rows = job.execution.shard_rows
     uris = [job.locate(path) for path in job.data.path]
     plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, contract)
@@ -166,60 +164,6 @@ def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
     return ModelFile(source, model.inputs, model.outputs, model.providers), model
 
 
-class _Contract:
-    """Binds the inputs by the first schema that it sees, and holds every other schema to that."""
-
-    def __init__(self, job: Job, inputs: tuple[TensorSpec, ...], transform: Transform | None) -> None:
-        self._job = job
-        self._specs = inputs
-        self._transform = transform
-        self.schema: pa.Schema | None = None
-        self.inputs = Inputs(())
-
-    def __call__(self, where: str, schema: pa.Schema) -> None:
-        label = self._job.data.label
-        if self.schema is None:
-            check_columns((), schema, label, redact(where))
-            self.inputs = self._bind(schema, label)
-        check_columns(self.inputs.bound, schema, label, redact(where))
-        self._check_transform(schema, redact(where))
-        check_terms(schema, self._job.data.filter or (), redact(where))
-        if self.schema is None:
-            self.schema = schema
-        first, other = (label_family(s.field(label).type) for s in (self.schema, schema))
-        if first != other:
-            raise DataError(
-                f"{redact(where)}: label column `{label}` holds {schema.field(label).type}; in the first file it holds "
-                f"{self.schema.field(label).type}. Write both alike."
-            )
-
-    def _bind(self, schema: pa.Schema, label: str) -> Inputs:
-        """Inputs that the job names are fed by columns; with a transform, it feeds the others."""
-        given = self._job.model.inputs or {}
-        if self._transform is None:
-            return Inputs(bind_inputs(self._specs, schema, given, label, self._names))
-        made = tuple(spec for spec in self._specs if spec.name not in given)
-        if not made:
-            raise DataError("model.transform has nothing to feed: `model.inputs` names columns for every input.")
-        bound = tuple(spec for spec in self._specs if spec.name in given)
-        return Inputs(bind_inputs(bound, schema, given, label, self._names), self._transform, made)
-
-    def _names(self, path: str) -> list[str]:
-        """Lines of a file of column names beside the job file."""
-        try:
-            return (self._job.folder / path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"model.inputs: {path}: cannot be read: {error}") from None
-
-    def _check_transform(self, schema: pa.Schema, where: str) -> None:
-        columns = self._transform.columns if self._transform is not None else ()
-        missing = [name for name in columns if len(schema.get_all_field_indices(name)) != 1]
-        if missing:
-            raise DataError(
-                f"{where}: model.transform reads {', '.join(missing)}; columns: {', '.join(schema.names[:20])}."
-            )
-
-
 def _check_expected(job: Job, plan: Plan) -> None:
     expect = job.data.expect
     for name, expected, got in (("rows", expect.rows, plan.rows), ("files", expect.files, len(plan.files))):
@@ -228,7 +172,7 @@ def _check_expected(job: Job, plan: Plan) -> None:
 
 
 def _fit(
-    job: Job, file: ModelFile, model: OnnxModel, plan: Plan, contract: _Contract, output: Output
+    job: Job, file: ModelFile, model: OnnxModel, plan: Plan, contract: Contract, output: Output
 ) -> Prepared:  # fmt: skip
     """Send the first rows through the model and settle what only they can tell."""
     assert contract.schema is not None
