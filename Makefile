@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS :=
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check bench clean
 
 help:  ## what make can do
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile
@@ -24,6 +24,10 @@ check: $(VENV)/.with-test  ## install, look without running: format, lint, types
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --doctest-modules ortbatch -q
+
+bench: $(VENV)/.with-torch  ## measure how long small jobs take from nothing; not part of the tests
+	$(BIN)/python jobs/digits/prepare.py
+	$(BIN)/python benchmarks/startup.py
 
 clean:  ## remove what make made: environment, caches, the demo's model and data; runs stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
