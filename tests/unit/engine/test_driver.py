@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ortbatch.data.plan import Shard
@@ -19,6 +20,7 @@ from ortbatch.engine.schedule import Failed, Joined, Lost, Returned
 from ortbatch.engine.state import RunState, ShardSet
 from ortbatch.errors import ClusterError, OrtbatchError, ShardError
 from ortbatch.job import load_job
+from ortbatch.metrics.scores import halves
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally
 
@@ -161,6 +163,14 @@ def test_the_inline_fleet_gives_the_plain_loops_counts(prepared: Prepared, expec
     finally:
         fleet.close()
     assert counts(completed.state.tally) == expected
+
+
+def test_halves_follow_from_a_rows_place_in_its_file(prepared: Prepared, expected: Tally) -> None:
+    second = sum(
+        int(halves(int(file.footer_sha256[:16], 16), np.arange(file.rows)).sum()) for file in prepared.plan.files
+    )
+    rows_of_halves = expected.scores.counts[0].sum(axis=(1, 2)).tolist()
+    assert rows_of_halves == [prepared.plan.rows - second, second]
 
 
 def test_progress_reaches_the_whole(prepared: Prepared) -> None:
