@@ -8,10 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.digits import prepare_digits
 
 CLUSTER_CPUS = 4
+
+# The same examples each time, and no deadline: a busy machine is no defect.
+settings.register_profile(
+    "tests",
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)
