@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from ortbatch.data.casts import cast_of
 from ortbatch.data.columns import Cast, castable, feature_family
-from ortbatch.data.inputs import InputBinding, TensorSpec, described, described_columns, is_list
+from ortbatch.data.inputs import InputBinding, TensorSpec, described, described_columns
+from ortbatch.data.lists import fits, is_list, leaf, lengths_of
 from ortbatch.data.made import bind_made, needs_padding, padded
 from ortbatch.data.names import Names, ReadNames, columns_of, no_names
 from ortbatch.errors import DataError
@@ -85,20 +86,18 @@ def _column_problem(schema: pa.Schema, name: str, binding: InputBinding | None, 
     if binding is None or cast is None:
         return None
     kind = schema.field(places[0]).type
-    if binding.padding is not None:
-        if not is_list(kind):
-            return f"column `{name}` is {kind}; input `{binding.name}` pads lists of {_kind_of(cast)}"
-        return None if castable(kind.value_type, cast) else _type_problem(name, kind.value_type, cast)
-    if not binding.is_list:
-        return None if castable(kind, cast) else _type_problem(name, kind, cast)
-    if not is_list(kind):
-        return f"column `{name}` is {kind}; expected a list of {binding.width} {_kind_of(cast)}"
-    if pa.types.is_fixed_size_list(kind) and kind.list_size != binding.width:
+    if binding.padding is not None and (not is_list(kind) or len(lengths_of(kind)) != 1):
+        return f"column `{name}` is {kind}; input `{binding.name}` pads lists of {_kind_of(cast)}"
+    if binding.is_list:
         shape = "×".join(map(str, binding.row_shape))
-        return (
-            f"column `{name}` holds lists of {kind.list_size}; input `{binding.name}` needs {binding.width} ({shape})"
-        )
-    return None if castable(kind.value_type, cast) else _type_problem(name, kind.value_type, cast)
+        if not is_list(kind):
+            return f"column `{name}` is {kind}; expected a list of {binding.width} {_kind_of(cast)}"
+        if not fits(lengths_of(kind), binding.row_shape):
+            held = " of lists of ".join(map(str, lengths_of(kind)))
+            return f"column `{name}` holds lists of {held}; input `{binding.name}` needs {binding.width} ({shape})"
+    listed = binding.is_list or binding.padding is not None
+    value = leaf(kind) if listed else kind
+    return None if castable(value, cast) else _type_problem(name, value, cast)
 
 
 def _kind_of(cast: Cast) -> str:
@@ -147,25 +146,37 @@ def _row_shape(spec: TensorSpec, columns: Sequence[str], first: pa.DataType) -> 
     if not spec.shape:
         raise DataError(f"input `{spec}` of the model has no batch dimension; export it with one.")
     dims = spec.shape[1:]
-    open_dims = dims.count(None)
     known = math.prod(dim for dim in dims if dim is not None)
     if known == 0:
         raise DataError(f"input `{spec}` of the model takes 0 values a row; export it with the dimensions of a row.")
     listed = len(columns) == 1 and is_list(first)
-    width = len(columns) if not listed else first.list_size if pa.types.is_fixed_size_list(first) else None
-    if open_dims == 0:
-        if not listed and width != known:
-            raise DataError(
-                f"input `{spec}` takes {known} values a row; got {_given(columns, first)}. Expected {known} columns, "
-                f"or one that holds lists of {known} numbers."
-            )
-        return tuple(dim for dim in dims if dim is not None)
-    if open_dims > 1 or width is None or width % known:
+    lengths = lengths_of(first) if listed else (len(columns),)
+    shape = _filled(dims, lengths)
+    if shape is None:
         raise DataError(
             f"the shape of input `{spec}` is open, and column `{columns[0]}` does not fix it; export the model with "
-            "the row's dimensions, or write the column as a fixed-size list."
+            "the row's dimensions, or write the column as fixed-size lists."
         )
-    return tuple(width // known if dim is None else dim for dim in dims)
+    if not listed and len(columns) != math.prod(shape):
+        raise DataError(
+            f"input `{spec}` takes {known} values a row; got {_given(columns, first)}. Expected {known} columns, "
+            f"or one that holds lists of {known} numbers."
+        )
+    return shape
+
+
+def _filled(dims: Sequence[int | None], lengths: Sequence[int | None]) -> tuple[int, ...] | None:
+    """Dimensions of a row, open ones filled from the lengths of lists that a type fixes; None if they stay open."""
+    shape = [dim for dim in dims if dim is not None]
+    if len(shape) == len(dims):
+        return tuple(shape)
+    fixed = [length for length in lengths if length is not None]
+    if len(fixed) < len(lengths):
+        return None
+    if len(fixed) == len(dims) > 1:
+        return tuple(length if dim is None else dim for dim, length in zip(dims, fixed, strict=True))
+    rest, over = divmod(math.prod(fixed), math.prod(shape))
+    return None if over or dims.count(None) > 1 else tuple(rest if dim is None else dim for dim in dims)
 
 
 def _given(columns: Sequence[str], first: pa.DataType) -> str:

@@ -55,8 +55,19 @@ class Taken:
     bad: dict[str, NDArray[np.bool_]]
 
 
+def stored(kind: pa.DataType) -> pa.DataType:
+    """The type that an extension type is stored as, `arrow.fixed_shape_tensor` as its list; another one is its own.
+
+    A tensor whose dimensions are permuted is not the list that it is stored as, and stays what it is.
+    """
+    if isinstance(kind, pa.FixedShapeTensorType) and kind.permutation not in (None, sorted(kind.permutation or ())):
+        return kind
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
 def decoded(kind: pa.DataType) -> pa.DataType:
     """The type of the values that a dictionary encodes; any other type is its own."""
+    kind = stored(kind)
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
@@ -126,53 +137,27 @@ def _fill_nulls(values: NDArray[Any], null: NDArray[np.bool_], cast: Cast, bad: 
     return Taken(values, bad)
 
 
-def take_lists(column: pa.ChunkedArray, width: int, cast: Cast) -> Taken:
-    """A list or fixed-size-list column of numbers as dtype[N, width].
-
-    A null list is a bad row, a list of another length too. FixedSizeListArray.flatten() leaves null rows out and
-    `.values` ignores a slice's offset: so the good rows are selected first, and only then flattened.
-    """
-    array = one_chunk(column)
-    rows = len(array)
-    null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-    good = np.ones(rows, np.bool_)
-    bad: dict[str, NDArray[np.bool_]] = {}
-    if null is not None:
-        good, bad[NULL_FEATURE] = ~null, null
-    if not pa.types.is_fixed_size_list(array.type):
-        lengths = pc.fill_null(pc.list_value_length(array), width).to_numpy(zero_copy_only=False)
-        wrong = lengths != width
-        if wrong.any():
-            good, bad[WRONG_LENGTH] = good & ~wrong, wrong
-    all_good = bool(good.all())
-    inner = take_scalars(pa.chunked_array([(array if all_good else array.filter(pa.array(good))).flatten()]), cast)
-    values = inner.values.reshape(-1, width)
-    flags = {reason: np.asarray(mask.reshape(-1, width).any(axis=1)) for reason, mask in inner.bad.items()}
-    if all_good:
-        return Taken(values, flags)
-    spread = np.zeros((rows, width), values.dtype)
-    spread[good] = values
-    for reason, flag in flags.items():
-        bad.setdefault(reason, np.zeros(rows, np.bool_))
-        bad[reason] = bad[reason].copy()
-        bad[reason][good] |= flag
-    return Taken(spread, bad)
-
-
 def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Dictionaries as their values, decimals as float64, views of text as text."""
-    if pa.types.is_dictionary(column.type):
-        column = pa.chunked_array([c.dictionary_decode() for c in column.chunks], column.type.value_type)
+    if pa.types.is_dictionary(stored(column.type)):
+        kind = decoded(column.type)
+        column = pa.chunked_array([as_stored(chunk).dictionary_decode() for chunk in column.chunks], kind)
     if pa.types.is_decimal(column.type):
         return column.cast(pa.float64())
     return column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """All of a column; a copy only if it lies in several pieces."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    """All of a column as it is stored; a copy only if it lies in several pieces."""
+    chunks = [as_stored(chunk) for chunk in column.chunks]
+    if len(chunks) == 1:
+        return chunks[0]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], stored(column.type))
+
+
+def as_stored(array: pa.Array) -> pa.Array:
+    """The array behind an extension type; any other is its own."""
+    return array.storage if stored(array.type) != array.type else array
 
 
 def _without_nulls(array: pa.Array) -> pa.Array:

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding
-from ortbatch.data.columns import BAD_FEATURES, take_lists, take_scalars
+from ortbatch.data.columns import BAD_FEATURES, take_scalars
+from ortbatch.data.lists import take_lists
 from ortbatch.data.ragged import Ragged, take_ragged
 
 Feed = dict[str, NDArray[Any]]
@@ -38,7 +39,7 @@ class Features:
         for name in binding.columns:
             column = table.column(name)
             taken = (
-                take_lists(column, binding.width, binding.cast)
+                take_lists(column, binding.row_shape, binding.cast)
                 if binding.is_list
                 else take_scalars(column, binding.cast)
             )

@@ -72,8 +72,3 @@ def described_columns(schema: pa.Schema) -> str:
     """Columns as a message lists them, 20 at most."""
     shown = [f"{field.name} ({field.type})" for field in schema][:20]
     return ", ".join(shown) + (f", … ({len(schema)} in all)" if len(schema) > 20 else "")
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Does a column of this type hold a list in each row?"""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ortbatch.data.columns import family
+from ortbatch.data.lists import is_list
 from ortbatch.errors import DataError
 
 NULL_LABEL = "null_label"
@@ -83,7 +84,7 @@ def bind_labels(field: pa.Field, classes: Sequence[str] | None, label_is: str | 
         DataError: if the column is no label of a binary or multiclass task, or needs `data.classes`.
     """
     kind, column = field.type, field.name
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         raise DataError(
             f"label column `{column}` is a {kind}: this is a multilabel task; ortbatch evaluates binary and multiclass "
             "labels. Name a column with one label a row."

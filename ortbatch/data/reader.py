@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ortbatch.data.footer import read_footer
+from ortbatch.data.footer import Footer, read_footer
 from ortbatch.data.plan import Piece, PlannedFile, Shard
 from ortbatch.data.storage import locate, storage_error
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
 
 BUDGET_BYTES = 512 << 20
-_PART_ROWS = 8_192
+_STREAM_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,12 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
     group = piece.first_group
     try:
         with filesystem.open_input_file(path) as raw:
-            file = pq.ParquetFile(raw, metadata=footer.metadata, page_checksum_verification=True)
             first_row = piece.first_row
             for group in range(piece.first_group, piece.end_group):
                 if not _holds_picked(piece, first_row, planned.group_rows[group]):
                     first_row += planned.group_rows[group]
                     continue
-                for table in _decode(file, group, columns):
+                for table in _decode(raw, footer, group, columns):
                     yield _block(piece, first_row, table)
                     first_row += table.num_rows
                 expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])
@@ -104,12 +103,39 @@ def _block(piece: Piece, first_row: int, table: pa.Table) -> Block:
     return Block(piece.file, numbers, table.take(pa.array(numbers - first_row)))
 
 
-def _decode(file: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[pa.Table]:
-    if file.metadata.row_group(group).total_byte_size <= BUDGET_BYTES:
+def _decode(raw: pa.NativeFile, footer: Footer, group: int, columns: list[str]) -> Iterator[pa.Table]:
+    """A row group whole, or in parts that stay within the budget."""
+    rows, step = footer.group_rows[group], _rows_of_part(footer, group, columns)
+    if step >= rows:
+        file = pq.ParquetFile(raw, metadata=footer.metadata, page_checksum_verification=True)
         yield file.read_row_group(group, columns=columns, use_threads=False)
         return
-    for batch in file.iter_batches(_PART_ROWS, row_groups=[group], columns=columns, use_threads=False):
+    # Without both of these settings all bytes of the columns are read before the first part comes.
+    file = pq.ParquetFile(
+        raw, metadata=footer.metadata, page_checksum_verification=True, pre_buffer=False, buffer_size=_STREAM_BYTES
+    )
+    for batch in file.iter_batches(step, row_groups=[group], columns=columns, use_threads=False):
         yield pa.Table.from_batches([batch])
+
+
+def _rows_of_part(footer: Footer, group: int, columns: list[str]) -> int:
+    """Rows to decode at once: all of a row group within the budget, else as many as take half of it.
+
+    A footer knows the bytes before compression, in which a dictionary may stand for many equal values: what the types
+    say that the columns take is looked at too.
+    """
+    rows, size = footer.group_rows[group], footer.group_bytes[group]
+    size = max(size, rows * sum(_row_bytes(footer.schema.field(name).type) for name in columns))
+    return rows if size <= BUDGET_BYTES else max(1, rows * (BUDGET_BYTES // 2) // size)
+
+
+def _row_bytes(kind: pa.DataType) -> int:
+    """Bytes of a decoded value as far as its type says; 0 where it does not."""
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _row_bytes(kind.value_type)
+    if pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
+        return _row_bytes(kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type)
+    return -(-int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else 0
 
 
 def _read_error(uri: str, group: int, error: OSError) -> Exception:

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding
-from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH
+from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH, one_chunk
 from ortbatch.data.features import new_buffers
 from ortbatch.data.filters import Term, matching
+from ortbatch.data.lists import lengths_of
 from ortbatch.data.plan import Plan, Shard
 from ortbatch.data.reader import read_shard
 from ortbatch.engine.feeder import Feeder, Inputs
@@ -181,15 +182,26 @@ def batch_dependence(
 
 
 def _wrong_length(inputs: tuple[InputBinding, ...], table: pa.Table) -> str:
+    """Which lists there are in place of those that an input needs."""
     for binding in (binding for binding in inputs if binding.is_list):
-        found = pc.list_value_length(table.column(binding.columns[0])).drop_null().unique().to_pylist()
-        if wrong := sorted(set(found) - {binding.width}):
-            shown = ", ".join(map(str, wrong[:5]))
-            return (
-                f": column `{binding.columns[0]}` holds lists of {shown}; input `{binding.name}` needs "
-                f"{binding.width}; `pad: 0` fills ragged lists up"
-            )
+        column = table.column(binding.columns[0])
+        if len(lengths_of(column.type)) > 1:
+            held = "×".join(map(str, _dimensions(column.drop_null()[:1].to_pylist())[1:]))
+            remedy = "write them in the order of the input's dimensions"
+        else:
+            lengths = pc.list_value_length(one_chunk(column)).drop_null().unique().to_pylist()
+            held, remedy = ", ".join(map(str, sorted(lengths)[:5])), "`pad: 0` fills ragged lists up"
+        shape = "×".join(map(str, binding.row_shape))
+        return (
+            f": column `{binding.columns[0]}` holds lists of {held}; input `{binding.name}` needs {binding.width} "
+            f"({shape}); {remedy}"
+        )
     return ""
+
+
+def _dimensions(value: Any) -> list[int]:
+    """Lengths of nested lists along their first items."""
+    return [len(value), *(_dimensions(value[0]) if value else [])] if isinstance(value, list) else []
 
 
 def _some_columns(inputs: tuple[InputBinding, ...]) -> str:

@@ -92,6 +92,28 @@ def test_every_kind_of_list_is_a_list(kind: pa.DataType) -> None:
     assert only(spec(), schema(x=kind, y=pa.int64())).is_list
 
 
+LISTED = pa.list_(pa.list_(F32, 8), 8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "row"),
+    [
+        ((None, 1, 8, 8), pa.list_(pa.list_(F32)), (1, 8, 8)),
+        ((None, 1, 8, 8), LISTED, (1, 8, 8)),
+        ((None, 3, 8, 8), pa.list_(pa.list_(F32, 64), 3), (3, 8, 8)),
+        ((None, None, None), LISTED, (8, 8)),
+        ((None, None, 8), LISTED, (8, 8)),
+        ((None, None, 2, 4), LISTED, (8, 2, 4)),
+        ((None, 8, 8), pa.fixed_shape_tensor(F32, (8, 8)), (8, 8)),
+    ],
+    ids=str,
+)
+def test_nested_lists_are_reshaped_to_the_input_and_fill_its_open_dimensions(
+    shape: tuple[Any, ...], kind: pa.DataType, row: tuple[int, ...]
+) -> None:
+    assert only(spec(shape=shape), schema(x=kind, y=pa.int64())).row_shape == row
+
+
 @pytest.mark.parametrize("batch", [None, 1, 8])
 def test_the_size_of_a_batch_is_no_matter_of_the_columns(batch: int | None) -> None:
     assert only(spec(shape=(batch, 3)), ABC).row_shape == (3,)
@@ -156,6 +178,20 @@ REFUSED = {
     "one scalar for many": (spec("a"), ABC, None, ["takes 3 values a row; got column `a` (float). Expected 3 columns"]),
     "lists of another length": (spec(shape=(None, 1, 2, 2)), schema(x=pa.list_(F32, 3), y=pa.int64()), None, [
         "a.parquet", "column `x` holds lists of 3; input `x` needs 4 (1×2×2)",
+    ]),
+    "channels last": (spec(shape=(None, 3, 8, 8)), schema(x=pa.list_(pa.list_(pa.list_(F32, 3), 8), 8), y=F32), None, [
+        "column `x` holds lists of 8 of lists of 8 of lists of 3; input `x` needs 192 (3×8×8)",
+    ]),
+    "a permuted tensor": (
+        spec(shape=(None, 8, 8)), schema(x=pa.fixed_shape_tensor(F32, (8, 8), permutation=[1, 0]), y=F32), None,
+        ["takes 64 values a row; got column `x` (extension"],
+    ),
+    "nested lists to pad": (
+        spec(shape=(None, None), dtype="int64"), schema(x=pa.list_(pa.list_(pa.int64())), y=F32),
+        {"x": {"column": "x", "pad": 0}}, ["input `x` pads lists of numbers"],
+    ),
+    "nested lists of text": (spec(shape=(None, 2, 2)), schema(x=pa.list_(pa.list_(pa.string())), y=F32), None, [
+        "column `x` holds string, which is not a number",
     ]),
     "two open dimensions": (spec(shape=(None, None, None)), schema(x=pa.list_(F32, 6), y=pa.int64()), None, [
         "the shape of input `x: float32[?, ?, ?]` is open", "fixed-size list",

@@ -62,13 +62,44 @@ def test_a_row_group_beyond_the_budget_is_read_in_parts_with_the_same_rows(
 ) -> None:
     table = pa.table(MIXED)
     plan = planned(write_table(tmp_path / "a.parquet", table, [5, 2]))
-    monkeypatch.setattr(reader, "BUDGET_BYTES", 0)
-    monkeypatch.setattr(reader, "_PART_ROWS", part)
+    monkeypatch.setattr(reader, "_rows_of_part", lambda *_: part)
     blocks = blocks_of(plan, *MIXED)
     assert [row for block in blocks for row in block.table.to_pylist()] == table.to_pylist()
     starts = np.cumsum([0, *(block.table.num_rows for block in blocks)])
     assert [int(block.numbers[0]) for block in blocks] == starts[:-1].tolist()
     assert all(block.table.num_rows <= part for block in blocks)
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+@pytest.mark.parametrize(("kind", "row_bytes"), [(pa.list_(pa.float32(), 250), 1_000), (pa.binary(), 0)], ids=str)
+def test_parts_of_a_large_row_group_stay_within_half_of_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType, row_bytes: int, dictionary: bool
+) -> None:
+    value = [1.0] * 250 if row_bytes else b"x" * 1_000
+    table = pa.table({"a": pa.array([value] * 1_000, kind)})
+    plan = planned(write_table(tmp_path / "a.parquet", table, use_dictionary=dictionary, compression="none"))
+    monkeypatch.setattr(reader, "BUDGET_BYTES", 100_000)
+    blocks = blocks_of(plan, "a")
+    assert sum(block.table.num_rows for block in blocks) == 1_000
+    if row_bytes or not dictionary:
+        assert max(block.table.nbytes for block in blocks) <= 55_000
+        assert len(blocks) < 30
+
+
+def test_a_row_group_read_in_parts_is_never_in_memory_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = pa.table({"a": pa.array([bytes([i % 256]) * 100_000 for i in range(500)])})
+    path = write_table(tmp_path / "a.parquet", blobs, use_dictionary=False, compression="none", write_batch_size=10)
+    plan = planned(path)
+    del blobs
+    monkeypatch.setattr(reader, "BUDGET_BYTES", 4 << 20)
+    monkeypatch.setattr(reader, "_STREAM_BYTES", 1 << 20)
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in read_shard(plan.files, plan.shards[0], ["a"]):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert path.stat().st_size > 50_000_000
+    assert most < 16 << 20
 
 
 def test_a_row_group_within_the_budget_is_one_block(tmp_path: Path) -> None:
@@ -153,7 +184,7 @@ def test_a_row_group_that_gives_fewer_rows_than_its_footer_says_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = planned(write_table(tmp_path / "a.parquet", numbered(200), [100, 100]))
-    monkeypatch.setattr(reader, "_decode", lambda file, group, columns: iter([numbered(99)]))
+    monkeypatch.setattr(reader, "_decode", lambda raw, footer, group, columns: iter([numbered(99)]))
     with pytest.raises(DataError, match="row group 0 holds 100 rows by its footer, -1 were decoded"):
         blocks_of(plan)
 
