@@ -17,6 +17,7 @@ from ortbatch.data.inputs import InputBinding, TensorSpec, described, described_
 from ortbatch.data.lists import fits, is_list, leaf, lengths_of
 from ortbatch.data.made import bind_made, needs_padding, padded
 from ortbatch.data.names import Names, ReadNames, columns_of, no_names
+from ortbatch.data.partitions import is_of_folders
 from ortbatch.errors import DataError
 from ortbatch.job import InputSpec
 
@@ -184,11 +185,12 @@ def _given(columns: Sequence[str], first: pa.DataType) -> str:
 
 
 def _in_order(inputs: Sequence[TensorSpec], schema: pa.Schema, label: str) -> InputBinding | None:
-    """All numeric columns but the label, in file order, if a single [N, F] float input is exactly as wide."""
+    """All numeric columns of the files but the label, in order, if a single [N, F] float input is exactly as wide."""
     if len(inputs) != 1 or len(inputs[0].shape) != 2 or not inputs[0].dtype.startswith("float"):
         return None
     spec, cast = inputs[0], cast_of(inputs[0], None)
-    fields = [f for f in schema if f.name != label and feature_family(f.type) is not None]
+    numeric = [f for f in schema if f.name != label and feature_family(f.type) is not None]
+    fields = [field for field in numeric if not is_of_folders(field)]
     columns = tuple(f.name for f in fields)
     if not columns or spec.shape[1] != len(columns) or len(set(columns)) != len(columns):
         return None

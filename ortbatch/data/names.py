@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ortbatch.data.inputs import described_columns
+from ortbatch.data.partitions import is_of_folders
 from ortbatch.errors import DataError
 from ortbatch.job import InputSpec
 
@@ -74,7 +75,8 @@ def _expanded(name: str, patterns: tuple[str, ...], names: Names) -> tuple[str, 
             columns.append(pattern)
             continue
         shape = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-        matches = [field for field in names.schema.names if field != names.label and shape.fullmatch(field)]
+        fields = [field.name for field in names.schema if field.name != names.label and not is_of_folders(field)]
+        matches = [field for field in fields if shape.fullmatch(field)]
         if not matches:
             raise DataError(
                 f"model.inputs.{name}.columns: no column matches `{pattern}`. "

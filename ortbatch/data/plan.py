@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ortbatch.data.footer import Footer, read_footer
+from ortbatch.data.partitions import FolderColumn, folder_columns, with_folders
 from ortbatch.data.storage import is_remote, list_files
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
@@ -39,6 +40,7 @@ class PlannedFile:
         footer_sha256: hex digest of the footer.
         group_rows: rows of each row group.
         group_bytes: uncompressed bytes of each row group.
+        folders: columns that stand in the names of its folders.
     """
 
     uri: str
@@ -47,6 +49,7 @@ class PlannedFile:
     footer_sha256: str
     group_rows: tuple[int, ...]
     group_bytes: tuple[int, ...]
+    folders: tuple[FolderColumn, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -96,8 +99,10 @@ class Plan:
         return sum(shard.rows for shard in self.shards)
 
     def digest(self) -> str:
-        """Sha256 of files (name, size, footer, rows; not where they are) and shards."""
-        files = [(f.name, f.size, f.footer_sha256, f.group_rows) for f in self.files]
+        """Sha256 of files (name, size, footer, rows, columns of folders; not where they are) and shards."""
+        files = [
+            (f.name, f.size, f.footer_sha256, f.group_rows, [(c.name, c.value) for c in f.folders]) for f in self.files
+        ]
         shards = [[_named(piece) for piece in shard.pieces] for shard in self.shards]
         return hashlib.sha256(json.dumps([files, shards]).encode()).hexdigest()
 
@@ -152,16 +157,19 @@ def make_plan(uris: Sequence[str], shard_rows: int | None, check_schema: Callabl
     Raises:
         DataError: if an entry names no file, a file is not Parquet, or there are no rows.
     """
-    paths = list_files(uris)
+    listed = list_files(uris)
+    paths = [file.uri for file in listed]
     with ThreadPoolExecutor(_READERS) as pool:
         footers = list(pool.map(read_footer, paths))
+    folders = folder_columns([file.folders for file in listed])
     checked: list[pa.Schema] = []
-    for path, footer in zip(paths, footers, strict=True):
-        if footer.schema not in checked:
-            check_schema(path, footer.schema)
-            checked.append(footer.schema)
+    for path, footer, columns in zip(paths, footers, folders, strict=True):
+        schema = with_folders(footer.schema, columns)
+        if schema not in checked:
+            check_schema(path, schema)
+            checked.append(schema)
     names = _names(paths)
-    files = tuple(_planned(*entry) for entry in zip(paths, names, footers, strict=True))
+    files = tuple(_planned(*entry) for entry in zip(paths, names, footers, folders, strict=True))
     if not any(file.rows for file in files):
         raise DataError(f"{', '.join(map(redact, uris))}: {len(files)} files, but no row in them")
     return Plan(files, tuple(_cut(files, shard_rows)))
@@ -183,8 +191,8 @@ def _parts(path: str) -> tuple[str, ...]:
     return (uri.scheme, uri.netloc.rpartition("@")[2], *PurePosixPath(uri.path).parts[1:])
 
 
-def _planned(uri: str, name: str, footer: Footer) -> PlannedFile:
-    return PlannedFile(uri, name, footer.size, footer.sha256, footer.group_rows, footer.group_bytes)
+def _planned(uri: str, name: str, footer: Footer, folders: tuple[FolderColumn, ...]) -> PlannedFile:
+    return PlannedFile(uri, name, footer.size, footer.sha256, footer.group_rows, footer.group_bytes, folders)
 
 
 def _cut(files: Sequence[PlannedFile], shard_rows: int | None) -> list[Shard]:

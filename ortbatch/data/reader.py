@@ -63,6 +63,8 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
             f"{footer.sha256[:12]}; expected {planned.size:,} bytes, footer {planned.footer_sha256[:12]}. Run again."
         )
     filesystem, path = locate(planned.uri)
+    own = [name for name in columns if name in footer.schema.names]
+    added = [column for column in planned.folders if column.name in columns and column.name not in own]
     group = piece.first_group
     try:
         with filesystem.open_input_file(path) as raw:
@@ -71,7 +73,9 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
                 if not _holds_picked(piece, first_row, planned.group_rows[group]):
                     first_row += planned.group_rows[group]
                     continue
-                for table in _decode(raw, footer, group, columns):
+                for table in _decode(raw, footer, group, own):
+                    for column in added:
+                        table = table.append_column(column.field, column.repeated(table.num_rows))
                     yield _block(piece, first_row, table)
                     first_row += table.num_rows
                 expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])

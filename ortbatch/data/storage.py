@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -152,7 +153,15 @@ def exists(uri: str) -> bool:
         raise storage_error(uri, error) from None
 
 
-def list_files(uris: Iterable[str]) -> list[str]:
+@dataclass(frozen=True)
+class ListedFile:
+    """A file, and the names of the folders between it and the entry, or the part before the pattern, that named it."""
+
+    uri: str
+    folders: tuple[str, ...] = ()
+
+
+def list_files(uris: Iterable[str]) -> list[ListedFile]:
     """Files that paths, folders and globs name, each once, sorted within each entry.
 
     Inside folders and globs, names that start with `_` or `.` are not data. `**` crosses folders, `*` does not. A name
@@ -161,18 +170,18 @@ def list_files(uris: Iterable[str]) -> list[str]:
     Raises:
         DataError: if an entry names nothing.
     """
-    found: dict[str, str] = {}
+    found: dict[str, ListedFile] = {}
     for entry in uris:
         uri = entry if "://" in entry else str(Path(entry).absolute())
         files = _files_of(uri)
         if not files:
             raise DataError(f"{redact(uri)}: no data files here (names that start with `_` or `.` are not data)")
         for file in files:
-            found.setdefault(file if is_remote(file) else os.path.realpath(file), file)
+            found.setdefault(file.uri if is_remote(file.uri) else os.path.realpath(file.uri), file)
     return list(found.values())
 
 
-def _files_of(uri: str) -> list[str]:
+def _files_of(uri: str) -> list[ListedFile]:
     head, path, options = _around_path(uri)
     parts = path.split("/")
 
@@ -187,7 +196,16 @@ def _files_of(uri: str) -> list[str]:
     pattern = [plain(part) if _GLOB.search(part) else glob.escape(plain(part)) for part in parts[first:]]
     filesystem, folder = locate(named(first))
     paths = _walk(filesystem, folder, recursive=len(pattern) > 1 or pattern[0] == "**", uri=uri)
-    return [_uri_of(uri, p) for p in paths if _glob_match(p[len(folder) :].strip("/").split("/"), pattern)]
+    return [_listed(uri, folder, p) for p in paths if _glob_match(_below(folder, p), pattern)]
+
+
+def _below(folder: str, path: str) -> list[str]:
+    return path[len(folder) :].strip("/").split("/")
+
+
+def _listed(uri: str, folder: str, path: str) -> ListedFile:
+    """A file found below a folder; names as a local path and as a path in a URI has them, decoded."""
+    return ListedFile(_uri_of(uri, path), tuple(_below(folder, path)[:-1]))
 
 
 def _around_path(uri: str) -> tuple[str, str, str]:
@@ -207,7 +225,7 @@ def _glob_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatchcase(parts[0], pattern[0]) and _glob_match(parts[1:], pattern[1:])
 
 
-def _file_or_folder(uri: str) -> list[str]:
+def _file_or_folder(uri: str) -> list[ListedFile]:
     filesystem, path = locate(uri)
     try:
         info = filesystem.get_file_info(path)
@@ -216,8 +234,8 @@ def _file_or_folder(uri: str) -> list[str]:
     if info.type == fs.FileType.NotFound:
         raise DataError(f"{redact(uri)}: no such file or folder")
     if info.type == fs.FileType.File:
-        return [uri if is_remote(uri) else path]
-    return [_uri_of(uri, p) for p in _walk(filesystem, path, recursive=True, uri=uri)]
+        return [ListedFile(uri if is_remote(uri) else path)]
+    return [_listed(uri, path, p) for p in _walk(filesystem, path, recursive=True, uri=uri)]
 
 
 def _walk(filesystem: fs.FileSystem, folder: str, *, recursive: bool, uri: str) -> list[str]:
@@ -227,7 +245,7 @@ def _walk(filesystem: fs.FileSystem, folder: str, *, recursive: bool, uri: str) 
     except OSError as error:
         raise storage_error(uri, error) from None
     paths = (info.path for info in infos if info.type == fs.FileType.File)
-    return sorted(p for p in paths if not any(n[:1] in "_." for n in p[len(folder) :].strip("/").split("/")))
+    return sorted(p for p in paths if not any(n[:1] in "_." for n in _below(folder, p)))
 
 
 def _uri_of(base: str, path: str) -> str:

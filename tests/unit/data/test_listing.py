@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortbatch.data.storage import list_files, locate, write_bytes
+from ortbatch.data.storage import list_files as listed_files
+from ortbatch.data.storage import locate, write_bytes
 from ortbatch.errors import DataError
 
 TREE = [
@@ -33,6 +34,10 @@ def make(folder: Path, names: Iterable[str]) -> Path:
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("tree") / "run [1] of 2?", TREE)
+
+
+def list_files(uris: Iterable[str]) -> list[str]:
+    return [file.uri for file in listed_files(uris)]
 
 
 def below(folder: Path, files: list[str]) -> list[str]:
@@ -203,3 +208,19 @@ def test_a_message_about_a_remote_entry_has_no_secret(remote: str) -> None:
     with pytest.raises(DataError) as caught:
         list_files([f"{remote}/none/*"])
     assert str(caught.value).startswith("mock://***@bucket/none/*: no data files here")
+
+
+@pytest.mark.parametrize(
+    ("entry", "folders"),
+    [
+        ("", [(), ("d=1",), ("d=1", "h=2")]), ("/d=1", [(), ("h=2",)]), ("/d=1/h=2/c.parquet", [()]),
+        ("/*/*.parquet", [("d=1",)]), ("/**/c.parquet", [("d=1", "h=2")]), ("/d=*/h=2/*", [("d=1", "h=2")]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_file_knows_the_folders_below_what_named_it(
+    tmp_path: Path, scheme: str, entry: str, folders: list[tuple[str, ...]]
+) -> None:
+    make(tmp_path / "x=9", ["a.parquet", "d=1/b.parquet", "d=1/h=2/c.parquet"])
+    found = listed_files([f"{scheme}{quote(str(tmp_path)) if scheme else tmp_path}/x=9{entry}"])
+    assert [file.folders for file in found] == folders
