@@ -4,6 +4,7 @@
     ├── JobError                  2   the job file: every problem at once, with file and line
     ├── ModelError                2   the model cannot be loaded, or does not fit the job
     ├── DataError                 2   the data cannot be planned, or does not fit the job
+    ├── PreflightError            2   several of job, model and data are wrong: all of it at once
     ├── RunFolderError            2   the run folder cannot be written, or holds another run
     ├── ReportError               2   a stored report cannot be read
     ├── ShardError                3   a shard failed during the run
@@ -17,7 +18,8 @@ in this tree is a defect of ortbatch and ends with exit code 5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -70,6 +72,19 @@ class DataError(OrtbatchError):
     exit_code = 2
 
 
+class PreflightError(OrtbatchError):
+    """Several things are wrong before a run: `errors` holds each, in the order in which they were found."""
+
+    exit_code = 2
+
+    def __init__(self, errors: Sequence[OrtbatchError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(f"{len(self.errors)} problems:\n" + "\n".join(f"* {error}" for error in self.errors))
+
+    def __reduce__(self) -> tuple[type[PreflightError], tuple[tuple[OrtbatchError, ...]]]:
+        return PreflightError, (self.errors,)
+
+
 class RunFolderError(OrtbatchError):
     """The run folder cannot be written, or holds another run."""
 
@@ -98,3 +113,36 @@ class StorageError(OrtbatchError):
 
 class ClusterError(OrtbatchError):
     """Ray failed in a way that another attempt may survive."""
+
+
+class Complaints:
+    """Errors of checks that do not need each other, raised together: who mends one should not meet the next."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, OrtbatchError] = {}
+
+    def add(self, error: OrtbatchError) -> None:
+        """Keep an error; one that says the same is kept once."""
+        for each in error.errors if isinstance(error, PreflightError) else (error,):
+            self._errors.setdefault(str(each), each)
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Keep what the block raises about job, model, data or storage, and go on after it."""
+        try:
+            yield
+        except (JobError, ModelError, DataError, StorageError, PreflightError) as error:
+            self.add(error)
+
+    def raise_all(self) -> None:
+        """Raise what was kept: one error as it is, several as one PreflightError, nothing if there is none.
+
+        Raises:
+            OrtbatchError: as above. Where storage failed, only that: what is wrong besides cannot be told from it.
+        """
+        storage = [error for error in self._errors.values() if isinstance(error, StorageError)]
+        errors = tuple(self._errors.values())
+        if storage or len(errors) == 1:
+            raise (storage or errors)[0] from None
+        if errors:
+            raise PreflightError(errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,18 +50,26 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
 
 def _binding(prepared: Prepared) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("input", "type", "row shape", "columns", "cast", "null", "how"):
+    for column in ("input", "type", "row shape", "columns", "they hold", "cast", "null", "how"):
         table.add_column(column, overflow="fold")
     inputs = prepared.evaluation.inputs
     for binding in inputs.bound:
-        cells = (name(binding.name), binding.cast.dtype, _shape(binding), _fed_by(binding), *_care(binding))
-        table.add_row(*(Text(cell) for cell in (*cells, _HOW[binding.how])))
+        fed = (_shape(binding), _fed_by(binding), _types(prepared, binding.columns), *_care(binding))
+        cells = (name(binding.name), binding.cast.dtype, *fed, _HOW[binding.how])
+        table.add_row(*(Text(cell) for cell in cells))
     for spec in inputs.made:
         function = inputs.transform.function if inputs.transform else ""
         columns = _some(inputs.transform.columns, 8) if inputs.transform else ""
+        held = _types(prepared, inputs.transform.columns) if inputs.transform else ""
         shape = "×".join("?" if dim is None else str(dim) for dim in spec.shape[1:])
-        table.add_row(*(Text(cell) for cell in (name(spec.name), spec.dtype, shape, columns, "", "", function)))
+        table.add_row(*(Text(cell) for cell in (name(spec.name), spec.dtype, shape, columns, held, "", "", function)))
     return table
+
+
+def _types(prepared: Prepared, columns: Sequence[str]) -> str:
+    """Arrow types of columns, each once; of how many columns where there are several types."""
+    kinds = Counter(str(prepared.schema.field(column).type) for column in columns)
+    return ", ".join(name(kind) if len(kinds) == 1 else f"{rows} {name(kind)}" for kind, rows in kinds.items())
 
 
 def _care(binding: InputBinding) -> tuple[str, str]:

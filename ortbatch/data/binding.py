@@ -18,7 +18,7 @@ from ortbatch.data.lists import fits, is_list, leaf, lengths_of
 from ortbatch.data.made import bind_made, needs_padding, padded
 from ortbatch.data.names import Names, ReadNames, columns_of, no_names
 from ortbatch.data.partitions import is_of_folders
-from ortbatch.errors import DataError
+from ortbatch.errors import Complaints, DataError
 from ortbatch.job import InputSpec
 
 __all__ = ["InputBinding", "TensorSpec", "bind_inputs", "check_columns"]
@@ -42,37 +42,49 @@ def bind_inputs(
 
     Raises:
         DataError: if an input cannot be bound; lists the model's inputs and the file's columns.
+        PreflightError: if several cannot.
     """
-    unknown = sorted(set(given) - {spec.name for spec in inputs})
-    if unknown:
-        raise DataError(
-            f"model.inputs: the model has no input {', '.join(f'`{name}`' for name in unknown)}; "
-            f"it has {described(inputs)}."
-        )
+    complaints = Complaints()
+    if unknown := sorted(set(given) - {spec.name for spec in inputs}):
+        names = ", ".join(f"`{name}`" for name in unknown)
+        complaints.add(DataError(f"model.inputs: the model has no input {names}; it has {described(inputs)}."))
     fed = [spec for spec in inputs if not _is_made(given.get(spec.name))]
-    bindings = [_bind(spec, schema, given.get(spec.name), label, read_names) for spec in fed]
-    if all(bindings):
-        bound = {binding.name: binding for binding in bindings if binding}
-        made = {s.name: bind_made(s, given[s.name], tuple(bound.values())) for s in inputs if s.name not in bound}
-        return tuple((bound | made)[spec.name] for spec in inputs)
-    by_order = _in_order(inputs, schema, label) if not given else None
+    bound: dict[str, InputBinding | None] = {}
+    for spec in fed:
+        with complaints.heard():
+            bound[spec.name] = _bind(spec, schema, given.get(spec.name), label, read_names)
+    missing = [name for name, binding in bound.items() if binding is None]
+    by_order = _in_order(inputs, schema, label) if missing and not given else None
+    if missing and by_order is None and not unknown:
+        complaints.add(_no_columns(missing, inputs, schema))
+    complaints.raise_all()
     if by_order is not None:
         return (by_order,)
-    missing = ", ".join(f"`{spec.name}`" for spec, binding in zip(fed, bindings, strict=True) if not binding)
-    raise DataError(
-        f"no columns for the model's input {missing}.\n  model: {described(inputs)}\n"
+    columns = tuple(binding for binding in bound.values() if binding is not None)
+    for spec in inputs:
+        if spec.name not in bound:
+            with complaints.heard():
+                bound[spec.name] = bind_made(spec, given[spec.name], columns)
+    complaints.raise_all()
+    return tuple(binding for spec in inputs if (binding := bound[spec.name]) is not None)
+
+
+def _no_columns(missing: Sequence[str], inputs: Sequence[TensorSpec], schema: pa.Schema) -> DataError:
+    names = ", ".join(f"`{name}`" for name in missing)
+    return DataError(
+        f"no columns for the model's input {names}.\n  model: {described(inputs)}\n"
         f"  columns: {described_columns(schema)}\n"
-        f"Say which columns feed it, for example `model: {{inputs: {{{fed[0].name}: [first, second]}}}}`."
+        f"Say which columns feed it, for example `model: {{inputs: {{{missing[0]}: [first, second]}}}}`."
     )
 
 
-def check_columns(bindings: Sequence[InputBinding], schema: pa.Schema, label: str, where: str) -> None:
-    """Refuse a file whose columns do not feed the bound inputs, by name and type.
+def check_columns(bindings: Sequence[InputBinding], schema: pa.Schema, label: str | None, where: str) -> None:
+    """Refuse a file whose columns do not feed the bound inputs, by name and type, or that lacks a label asked for.
 
     Raises:
         DataError: naming the file and every column that is missing, doubled or of a wrong type.
     """
-    problems = [_column_problem(schema, label, None, None)]
+    problems = [] if label is None else [_column_problem(schema, label, None, None)]
     problems += [_column_problem(schema, name, b, b.cast) for b in bindings for name in b.columns]
     found = [problem for problem in problems if problem]
     if found:

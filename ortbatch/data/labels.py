@@ -71,6 +71,21 @@ class Labels:
         return index.astype(np.int64), whole & (names[index] == values)
 
 
+def check_label_type(field: pa.Field) -> None:
+    """Refuse a column that holds no label of a binary or multiclass task; raises DataError naming the task it holds."""
+    kind, column = field.type, field.name
+    if is_list(kind):
+        raise DataError(
+            f"label column `{column}` is a {kind}: this is a multilabel task; ortbatch evaluates binary and multiclass "
+            "labels. Name a column with one label a row."
+        )
+    if not _is_text(kind) and family(kind) is None:
+        raise DataError(
+            f"label column `{column}` is a {kind}; expected integers, booleans or strings. Cast it when you write the "
+            "Parquet, or name another column in `data.label`."
+        )
+
+
 def bind_labels(field: pa.Field, classes: Sequence[str] | None, label_is: str | None, outputs: int | None) -> Labels:
     """Decide how a label column is read.
 
@@ -83,17 +98,8 @@ def bind_labels(field: pa.Field, classes: Sequence[str] | None, label_is: str | 
     Raises:
         DataError: if the column is no label of a binary or multiclass task, or needs `data.classes`.
     """
+    check_label_type(field)
     kind, column = field.type, field.name
-    if is_list(kind):
-        raise DataError(
-            f"label column `{column}` is a {kind}: this is a multilabel task; ortbatch evaluates binary and multiclass "
-            "labels. Name a column with one label a row."
-        )
-    if not _is_text(kind) and family(kind) is None:
-        raise DataError(
-            f"label column `{column}` is a {kind}; expected integers, booleans or strings. Cast it when you write the "
-            "Parquet, or name another column in `data.label`."
-        )
     names = tuple(classes) if classes is not None else _default_classes(field, outputs)
     return Labels(column, names, label_is or _default_by(kind, names, given=classes is not None))
 

@@ -21,10 +21,11 @@ import pyarrow as pa
 from ortbatch.data.footer import Footer, read_footer
 from ortbatch.data.partitions import FolderColumn, folder_columns, with_folders
 from ortbatch.data.storage import is_remote, list_files
-from ortbatch.errors import DataError
+from ortbatch.errors import Complaints, DataError, OrtbatchError, StorageError
 from ortbatch.job.redaction import redact
 
 _READERS = 16
+_FAILED_SHOWN = 5
 _SHARD_BYTES = 64 << 20
 _SHARDS_AT_LEAST = 64
 
@@ -156,23 +157,46 @@ def make_plan(uris: Sequence[str], shard_rows: int | None, check_schema: Callabl
 
     Raises:
         DataError: if an entry names no file, a file is not Parquet, or there are no rows.
+        PreflightError: with all that is wrong, if it is more than one thing.
     """
     listed = list_files(uris)
     paths = [file.uri for file in listed]
-    with ThreadPoolExecutor(_READERS) as pool:
-        footers = list(pool.map(read_footer, paths))
+    complaints = Complaints()
+    footers = _footers(paths, complaints)
     folders = folder_columns([file.folders for file in listed])
     checked: list[pa.Schema] = []
     for path, footer, columns in zip(paths, footers, folders, strict=True):
-        schema = with_folders(footer.schema, columns)
-        if schema not in checked:
-            check_schema(path, schema)
+        if footer is not None and (schema := with_folders(footer.schema, columns)) not in checked:
+            with complaints.heard():
+                check_schema(path, schema)
             checked.append(schema)
+    complaints.raise_all()
     names = _names(paths)
-    files = tuple(_planned(*entry) for entry in zip(paths, names, footers, folders, strict=True))
+    known = [footer for footer in footers if footer is not None]
+    files = tuple(_planned(*entry) for entry in zip(paths, names, known, folders, strict=True))
     if not any(file.rows for file in files):
         raise DataError(f"{', '.join(map(redact, uris))}: {len(files)} files, but no row in them")
     return Plan(files, tuple(_cut(files, shard_rows)))
+
+
+def _footers(paths: Sequence[str], complaints: Complaints) -> list[Footer | None]:
+    """Footers of all files; None for one that has none, of which the first few are told."""
+    failed: list[OrtbatchError] = []
+
+    def read(path: str) -> Footer | None:
+        try:
+            return read_footer(path)
+        except (DataError, StorageError) as error:
+            failed.append(error)
+            return None
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        footers = list(pool.map(read, paths))
+    for error in sorted(failed, key=str)[:_FAILED_SHOWN]:
+        complaints.add(error)
+    if len(failed) > _FAILED_SHOWN:
+        complaints.add(DataError(f"{len(failed) - _FAILED_SHOWN:,} more of {len(paths):,} files cannot be read."))
+    return footers
 
 
 def _names(paths: Sequence[str]) -> list[str]:

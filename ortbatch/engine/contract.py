@@ -6,18 +6,21 @@ import pyarrow as pa
 
 from ortbatch.data.binding import TensorSpec, bind_inputs, check_columns
 from ortbatch.data.filters import check_terms
-from ortbatch.data.labels import label_family
+from ortbatch.data.labels import check_label_type, label_family
 from ortbatch.data.transform import Transform
 from ortbatch.engine.feeder import Inputs
-from ortbatch.errors import DataError
+from ortbatch.errors import Complaints, DataError
 from ortbatch.job import Job
 from ortbatch.job.redaction import redact
 
 
 class Contract:
-    """Binds the inputs by the first schema that it sees, and holds every other schema to that."""
+    """Binds the inputs by the first schema that it sees, and holds every other schema to that.
 
-    def __init__(self, job: Job, inputs: tuple[TensorSpec, ...], transform: Transform | None) -> None:
+    Without `inputs`, of a model that cannot be loaded, all else is checked.
+    """
+
+    def __init__(self, job: Job, inputs: tuple[TensorSpec, ...] | None, transform: Transform | None) -> None:
         self._job = job
         self._specs = inputs
         self._transform = transform
@@ -25,31 +28,46 @@ class Contract:
         self.inputs = Inputs(())
 
     def __call__(self, where: str, schema: pa.Schema) -> None:
+        """Check a schema; raises DataError, or PreflightError with all that is wrong with it."""
+        where, label, complaints = redact(where), self._job.data.label, Complaints()
+        first = self.schema is None
+        with complaints.heard():
+            check_columns((), schema, label, where)
+            check_label_type(schema.field(label))
+            self._check_label_family(where, schema)
+        # By default all numbers but the label are features, so without the label nothing can be said of them.
+        if first and self._specs is not None and (self._job.model.inputs or label in schema.names):
+            with complaints.heard():
+                self.inputs = self._bind(self._specs, schema, label)
+        with complaints.heard():
+            check_columns(self.inputs.bound, schema, None, where)
+        with complaints.heard():
+            self._check_transform(schema, where)
+        with complaints.heard():
+            check_terms(schema, self._job.data.filter or (), where)
+        self.schema = self.schema or schema
+        complaints.raise_all()
+
+    def _check_label_family(self, where: str, schema: pa.Schema) -> None:
         label = self._job.data.label
-        if self.schema is None:
-            check_columns((), schema, label, redact(where))
-            self.inputs = self._bind(schema, label)
-        check_columns(self.inputs.bound, schema, label, redact(where))
-        self._check_transform(schema, redact(where))
-        check_terms(schema, self._job.data.filter or (), redact(where))
-        if self.schema is None:
-            self.schema = schema
+        if self.schema is None or len(self.schema.get_all_field_indices(label)) != 1:
+            return
         first, other = (label_family(s.field(label).type) for s in (self.schema, schema))
         if first != other:
             raise DataError(
-                f"{redact(where)}: label column `{label}` holds {schema.field(label).type}; in the first file it holds "
+                f"{where}: label column `{label}` holds {schema.field(label).type}; in the first file it holds "
                 f"{self.schema.field(label).type}. Write both alike."
             )
 
-    def _bind(self, schema: pa.Schema, label: str) -> Inputs:
+    def _bind(self, specs: tuple[TensorSpec, ...], schema: pa.Schema, label: str) -> Inputs:
         """Inputs that the job names are fed by columns; with a transform, it feeds the others."""
         given = self._job.model.inputs or {}
         if self._transform is None:
-            return Inputs(bind_inputs(self._specs, schema, given, label, self._names))
-        made = tuple(spec for spec in self._specs if spec.name not in given)
+            return Inputs(bind_inputs(specs, schema, given, label, self._names))
+        made = tuple(spec for spec in specs if spec.name not in given)
         if not made:
             raise DataError("model.transform has nothing to feed: `model.inputs` names columns for every input.")
-        bound = tuple(spec for spec in self._specs if spec.name in given)
+        bound = tuple(spec for spec in specs if spec.name in given)
         return Inputs(bind_inputs(bound, schema, given, label, self._names), self._transform, made)
 
     def _names(self, path: str) -> list[str]:

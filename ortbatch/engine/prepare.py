@@ -37,7 +37,7 @@ from ortbatch.engine.probe import (
     usable_features,
     without_loose_label,
 )
-from ortbatch.errors import DataError, JobError, ModelError, Problem
+from ortbatch.errors import Complaints, DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
 from ortbatch.job.gates import check_class
 from ortbatch.model.graph import Graph
@@ -85,6 +85,7 @@ class Prepared:
         job: what was asked.
         model: the model file.
         plan: the frozen plan.
+        schema: columns of the first file and its folders.
         evaluation: what workers are given.
         decoded: the first rows, decoded, by which it was checked.
         dependence: whether rows depend on their batch.
@@ -94,6 +95,7 @@ class Prepared:
     job: Job
     model: ModelFile
     plan: Plan
+    schema: pa.Schema
     evaluation: Evaluation
     decoded: DecodedRows
     dependence: Dependence
@@ -138,18 +140,40 @@ def prepare(job: Job) -> Prepared:
     Raises:
         ModelError: if the model cannot be loaded, or does not fit.
         DataError: if the data cannot be planned, or do not fit.
+        PreflightError: if several of these are so.
         StorageError: if storage failed.
     """
-    file, model = open_model(job)
-    output = choose_output(model.outputs, file.graph, job.model.output.name, job.model.output.kind)
-    contract = Contract(job, model.inputs, _transform(job))
+    complaints = Complaints()
+    opened = output = plan = transform = None
+    with complaints.heard():
+        transform = _transform(job)
+    with complaints.heard():
+        opened = open_model(job)
+    if opened is not None:
+        file, model = opened
+        with complaints.heard():
+            output = choose_output(model.outputs, file.graph, job.model.output.name, job.model.output.kind)
+    bindable = opened is not None and (transform is not None or job.model.transform is None)
+    contract = Contract(job, opened[1].inputs if opened is not None and bindable else None, transform)
+    with complaints.heard():
+        plan = _plan(job, contract)
+    complaints.raise_all()
+    # Whatever is None by now was complained of.
+    assert opened is not None
+    assert output is not None
+    assert plan is not None
+    return _fit(job, *opened, plan, contract, output)
+
+
+def _plan(job: Job, contract: Contract) -> Plan:
+    """All rows that the job names, or its sample of them."""
     shard_rows = job.execution.shard_rows
     uris = [job.locate(path) for path in job.data.path]
     plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, contract)
     _check_expected(job, plan)
     if job.data.sample is not None:
         plan = sampled(plan, job.data.sample.rows, job.data.sample.seed)
-    return _fit(job, file, model, plan, contract, output)
+    return plan
 
 
 def _transform(job: Job) -> Transform | None:
@@ -166,9 +190,12 @@ def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
 
 def _check_expected(job: Job, plan: Plan) -> None:
     expect = job.data.expect
+    complaints = Complaints()
     for name, expected, got in (("rows", expect.rows, plan.rows), ("files", expect.files, len(plan.files))):
         if expected is not None and expected != got:
-            raise DataError(f"data.expect.{name}: expected {expected:,}, found {got:,} in {', '.join(job.data.path)}.")
+            where = ", ".join(job.data.path)
+            complaints.add(DataError(f"data.expect.{name}: expected {expected:,}, found {got:,} in {where}."))
+    complaints.raise_all()
 
 
 def _fit(
@@ -198,7 +225,7 @@ def _fit(
     evaluation = Evaluation(plan.files, contract.inputs, labels, decision, batch_size, kept, terms, unlabelled)
     decoded = decode(evaluation, table)
     _check_rows(evaluation, decoded, table)
-    return Prepared(job, file, plan, evaluation, decoded, dependence, how)
+    return Prepared(job, file, plan, contract.schema, evaluation, decoded, dependence, how)
 
 
 def _settle_own_label(

@@ -137,6 +137,37 @@ def test_check_says_how_the_job_fits_and_writes_nothing(tmp_path: Path) -> None:
     assert files_of(tmp_path) == before
 
 
+def test_check_shows_each_input_with_its_columns_and_what_they_hold(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", JOB.replace("x: [f0, f1, f2, f3]", "x: {columns: [f0, f1, f2, f3], null: 0}"))
+    table = [line.split() for line in call("check", job).out.splitlines()]
+    header = next(number for number, line in enumerate(table) if line[:1] == ["input"])
+    assert table[header] == ["input", "type", "row", "shape", "columns", "they", "hold", "cast", "null", "how"]
+    words = sorted(word for line in table[header + 2 : header + 4] for word in line)
+    columns = ["f0,", "f1,", "f2,", "f3"]
+    assert words == sorted(["x", "float32", "4", *columns, "float", "exact", "0", "the", "job", "says", "so"])
+
+
+def test_check_names_every_problem_of_job_model_and_data_at_once(tmp_path: Path) -> None:
+    text = JOB.replace("f3]}", "g3], y: f0}").replace("label: label", "label: lable, filter: [[day, ==, x]]")
+    job = make_job(tmp_path / "job", text.replace("model.onnx,", "model.onnx, output: {name: probs},"))
+    (tmp_path / "job" / "data" / "broken.parquet").write_bytes(b"no Parquet, but long enough")
+    done = call("check", job)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: 6 problems:\n* ")
+    for said in ("no output `probs`", "broken.parquet: not a readable", "column `lable` is missing", "no input `y`",
+                 "names column `g3`, which", "data.filter names column `day`"):  # fmt: skip
+        assert said in done.err
+
+
+def test_check_names_what_is_wrong_with_the_data_though_the_model_cannot_be_loaded(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", JOB.replace("label: label", "label: lable"))
+    (tmp_path / "job" / "model.onnx").write_bytes(b"no model")
+    done = call("check", job)
+    assert done.code == 2
+    assert "model.onnx: not an ONNX" in done.err
+    assert "column `lable` is missing" in done.err
+
+
 def test_check_shows_odd_names_of_columns_inert(tmp_path: Path) -> None:
     job = make_job(tmp_path / "job", JOB.replace("label: label", 'label: "[b]la\\x1b[31mbel"'))
     for part in (tmp_path / "job" / "data").iterdir():
