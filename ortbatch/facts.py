@@ -65,14 +65,14 @@ def _findings(prepared: Prepared, tally: Tally) -> list[dict[str, str]]:
 
 def _batch_dependent(prepared: Prepared) -> list[dict[str, str]]:
     found = prepared.dependence
-    if not found.labels:
+    if not found.matters:
         return []
     alone = prepared.batch_size_by == "batch_dependent"
     done = "rows are evaluated one at a time" if alone else f"the batch size is {prepared.evaluation.batch_size:,}"
+    seen = f"{found.labels:,} of {found.rows:,} rows got another label" if found.labels else "scores changed"
     text = (
-        f"predictions depend on the batch: {found.labels:,} of {found.rows:,} rows got another label in other "
-        f"company or another batch size; {done}. Models quantised dynamically do this: quantise statically, or serve "
-        "one row at a time."
+        f"predictions depend on the batch: {seen} in other company or another batch size; {done}. Models quantised "
+        "dynamically do this: quantise statically, or serve one row at a time."
     )
     return [{"severity": "warning", "code": "batch_dependent", "text": text}]
 

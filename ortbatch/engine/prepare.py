@@ -31,6 +31,7 @@ from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.probe import (
     Dependence,
+    affordable,
     batch_dependence,
     first_rows,
     run_in_batches,
@@ -206,18 +207,20 @@ def _fit(
     terms = job.data.filter or ()
     table = first_rows(plan, contract.inputs, job.data.label, terms)
     features = usable_features(contract.inputs, table)
-    output = settle_output(output, run_in_batches(model, output, contract.inputs, features, features.rows))
-    output = without_loose_label(model, output, contract.inputs, features)
-    labels = _labels(job, contract.schema.field(job.data.label), output, table)
-    output = _settle_own_label(job, model, output, labels, contract.inputs, features)
-    decision = _decide(job, output, labels.classes)
-    _check_gates(job, decision)
     example, _ = features.batch(0, 1, new_buffers(contract.inputs.bound, 1))
     together, _ = features.batch(0, features.rows, new_buffers(contract.inputs.bound, features.rows))
     row_bytes = sum(array.nbytes for array in together.values()) // features.rows
     batch_size, how = _batch_size(job, model, row_bytes)
+    features = affordable(features, row_bytes)
+    output = settle_output(output, run_in_batches(model, output, contract.inputs, features, batch_size))
+    output = without_loose_label(model, output, contract.inputs, features)
+    labels = _labels(job, contract.schema.field(job.data.label), output, table)
+    output = _settle_own_label(job, model, output, labels, contract.inputs, features, batch_size)
+    decision = _decide(job, output, labels.classes)
+    _check_gates(job, decision)
     dependence = batch_dependence(model, decision, contract.inputs, features, batch_size)
-    if dependence.labels and how == "rule":
+    dependence = replace(dependence, dynamic=file.graph.dynamic)
+    if dependence.matters and how == "rule":
         # Its predictions depend on their company: alone is the only company that a served row is sure to have.
         batch_size, how = 1, "batch_dependent"
     kept = {name: array.copy() for name, array in example.items()}
@@ -229,12 +232,12 @@ def _fit(
 
 
 def _settle_own_label(
-    job: Job, model: OnnxModel, output: Output, labels: Labels, inputs: Inputs, features: Feeder
+    job: Job, model: OnnxModel, output: Output, labels: Labels, inputs: Inputs, features: Feeder, batch_size: int
 ) -> Output:  # fmt: skip
     """Find out how the model's own labels name the classes."""
     if output.own_label is None:
         return output
-    own = run_in_batches(model, replace(output, name=output.own_label), inputs, features, features.rows)
+    own = run_in_batches(model, replace(output, name=output.own_label), inputs, features, batch_size)
     given = job.data.classes is not None or output.names is not None
     by_place = settle_by_place(output.names or labels.classes, own.reshape(-1), given=given)
     return replace(output, own_by_place=by_place)

@@ -28,6 +28,8 @@ PREFLIGHT_ROWS = 256
 _PLACES = 16
 _ODD_BATCH = 7
 _ALONE_SECONDS = 1.0
+_PROBED_BYTES = 8 << 20
+_PROBED_AT_LEAST = 32
 
 
 def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term]) -> pa.Table:
@@ -117,6 +119,15 @@ def _transformable(inputs: Inputs, table: pa.Table, features: Feeder) -> Feeder:
     return features.select(good)
 
 
+def affordable(features: Feeder, row_bytes: int) -> Feeder:
+    """The first of these rows, fewer the larger they are: a model of images takes 50 ms for one, and is run on all.
+
+    A function of the rows alone: what is settled by them must not depend on how fast the machine is.
+    """
+    rows = max(_PROBED_AT_LEAST, _PROBED_BYTES // max(1, row_bytes))
+    return features if rows >= features.rows else features.select(np.arange(rows))
+
+
 def run_in_batches(model: OnnxModel, output: Output, inputs: Inputs, features: Feeder, batch_size: int) -> NDArray[Any]:
     """Raw outputs of all rows, in batches of a size; the model's own if that is fixed."""
     step = model.fixed_batch or batch_size
@@ -149,11 +160,18 @@ class Dependence:
     Args:
         labels: rows whose prediction changes with the batch; of how many.
         scores: does any output change, be it in its last bit?
+        dynamic: does the graph say that it quantises by the range of the batch?
     """
 
     rows: int
     labels: int
     scores: bool
+    dynamic: bool = False
+
+    @property
+    def matters(self) -> bool:
+        """Will labels change? If none did here but the cause is known, among more rows some will."""
+        return bool(self.labels) or (self.dynamic and self.scores)
 
 
 def batch_dependence(

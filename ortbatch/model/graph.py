@@ -31,6 +31,7 @@ class Graph:
         external: names of other files that hold weights, as the model writes them.
         runs: the bytes to run: the file's own, or those of a copy without ZipMap.
         rewritten: are they those of a copy?
+        dynamic: does it quantise its activations by their range in the batch?
     """
 
     producer: str
@@ -40,6 +41,7 @@ class Graph:
     external: tuple[str, ...]
     runs: bytes
     rewritten: bool = False
+    dynamic: bool = False
 
 
 def read_graph(content: bytes, where: str) -> Graph:
@@ -65,7 +67,8 @@ def read_graph(content: bytes, where: str) -> Graph:
     except ValueError as error:
         raise ModelError(f"{redact(where)}: not an ONNX model that can be read: {error}") from None
     runs = model.SerializeToString() if zipmaps else content
-    return Graph(producer, opset, final_ops, class_names, tuple(external), runs, bool(zipmaps))
+    dynamic = any(node.op_type.startswith("DynamicQuantize") for node in model.graph.node)
+    return Graph(producer, opset, final_ops, class_names, tuple(external), runs, bool(zipmaps), dynamic)
 
 
 def _classifier_names(makers: dict[str, onnx.NodeProto], outputs: Iterable[str]) -> dict[str, tuple[str, ...]]:

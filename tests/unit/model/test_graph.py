@@ -184,3 +184,13 @@ def test_a_message_has_no_secret() -> None:
     with pytest.raises(ModelError) as caught:
         read_graph(b"", "s3://key:secret@bucket/m.onnx")
     assert str(caught.value).startswith("s3://***@bucket/m.onnx: not an ONNX")
+
+
+@pytest.mark.parametrize(("operator", "dynamic"), [("DynamicQuantizeLinear", True), ("QuantizeLinear", False)])
+def test_a_graph_that_quantises_by_the_range_of_the_batch_is_known(operator: str, dynamic: bool) -> None:
+    outputs = ["q", "scale", "zero"] if dynamic else ["q"]
+    nodes = [
+        helper.make_node(operator, ["x"] if dynamic else ["x", "s"], outputs),
+        helper.make_node("Cast", ["q"], ["out"], to=TensorProto.FLOAT),
+    ]
+    assert read_graph(content(nodes), "m.onnx").dynamic is dynamic
