@@ -14,10 +14,12 @@ from rich.text import Text
 from ortbatch.report.format import name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ortbatch.data.binding import InputBinding
     from ortbatch.engine.prepare import Prepared
 
-_HOW = {"job": "the job says so", "name": "same name", "order": "numeric columns in file order"}
+_HOW = {"job": "job", "name": "same name", "order": "file order"}
 
 
 def print_prepared(prepared: Prepared, console: Console) -> None:
@@ -50,7 +52,7 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
 
 def _binding(prepared: Prepared) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("input", "type", "row shape", "columns", "they hold", "cast", "null", "how"):
+    for column in ("input", "type", "row", "columns", "of type", "cast", "null", "how"):
         table.add_column(column, overflow="fold")
     inputs = prepared.evaluation.inputs
     for binding in inputs.bound:
@@ -67,9 +69,15 @@ def _binding(prepared: Prepared) -> Table:
 
 
 def _types(prepared: Prepared, columns: Sequence[str]) -> str:
-    """Arrow types of columns, each once; of how many columns where there are several types."""
-    kinds = Counter(str(prepared.schema.field(column).type) for column in columns)
+    """Arrow types of columns, each once; of how many columns where there are several types. A list is `float[8][?]`."""
+    kinds = Counter(_type(prepared.schema.field(column).type) for column in columns)
     return ", ".join(name(kind) if len(kinds) == 1 else f"{rows} {name(kind)}" for kind, rows in kinds.items())
+
+
+def _type(kind: pa.DataType) -> str:
+    from ortbatch.data.lists import leaf, lengths_of
+
+    return str(leaf(kind)) + "".join(f"[{'?' if length is None else length}]" for length in lengths_of(kind))
 
 
 def _care(binding: InputBinding) -> tuple[str, str]:

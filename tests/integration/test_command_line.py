@@ -141,10 +141,8 @@ def test_check_shows_each_input_with_its_columns_and_what_they_hold(tmp_path: Pa
     job = make_job(tmp_path / "job", JOB.replace("x: [f0, f1, f2, f3]", "x: {columns: [f0, f1, f2, f3], null: 0}"))
     table = [line.split() for line in call("check", job).out.splitlines()]
     header = next(number for number, line in enumerate(table) if line[:1] == ["input"])
-    assert table[header] == ["input", "type", "row", "shape", "columns", "they", "hold", "cast", "null", "how"]
-    words = sorted(word for line in table[header + 2 : header + 4] for word in line)
-    columns = ["f0,", "f1,", "f2,", "f3"]
-    assert words == sorted(["x", "float32", "4", *columns, "float", "exact", "0", "the", "job", "says", "so"])
+    assert table[header] == ["input", "type", "row", "columns", "of", "type", "cast", "null", "how"]
+    assert table[header + 2] == ["x", "float32", "4", "f0,", "f1,", "f2,", "f3", "float", "exact", "0", "job"]
 
 
 def test_check_names_every_problem_of_job_model_and_data_at_once(tmp_path: Path) -> None:
