@@ -31,6 +31,7 @@ from ortbatch.errors import DataError
 TRANSFORM_ERROR = "transform_error"
 _LARGEST = 64 << 20
 _LOADING = threading.Lock()
+_below: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,15 @@ def _imports(content: bytes, path: Path) -> list[str]:
     return [name.partition(".")[0] for name in [*plain, *from_]]
 
 
+def copy_below(folder: Path) -> None:
+    """Keep this process's copies of transforms below a folder that somebody else removes; by default they go at exit.
+
+    A worker that is killed cleans nothing up: its neighbours remove the folder of the run.
+    """
+    global _below
+    _below = folder
+
+
 def _loaded(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
     """The function, imported once per process, whichever stream asks first."""
     with _LOADING:
@@ -146,9 +156,10 @@ def _loaded(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
 
 @functools.lru_cache(maxsize=8)
 def _import(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
-    """Import a transform from a private copy of its files; the copy lives as long as the process."""
-    folder = Path(tempfile.mkdtemp(prefix="ortbatch-transform-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    """Import a transform from a private copy of its files; it may read its files at any later time."""
+    folder = Path(tempfile.mkdtemp(prefix="ortbatch-transform-", dir=_below))
+    if _below is None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name, content in transform.files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

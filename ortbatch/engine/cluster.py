@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ortbatch.data.plan import Shard
 from ortbatch.data.storage import read_bytes
+from ortbatch.data.transform import copy_below
 from ortbatch.engine.driver import Message
 from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.host import available_cpus, cpu_name
@@ -95,6 +96,7 @@ class Worker:
         self._folder = Path(tempfile.gettempdir()) / setup.folder
         pairs = zip(setup.weights, weights, strict=True)
         self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
+        copy_below(self._folder)
         self._pool = StreamPool(setup.evaluation, self._load(THREADS), setup.streams)
 
     def _load(self, threads: int) -> OnnxModel:

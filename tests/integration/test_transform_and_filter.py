@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +126,25 @@ def test_the_transform_travels_to_ray_with_its_neighbours_and_files(
 ) -> None:
     on_ray = case.run(Options(run_dir=str(tmp_path / "ray"), engine="ray"))
     assert on_ray.data["quality"] == case.run(inline).data["quality"]
+
+
+def test_workers_leave_no_copy_of_a_transform_on_their_node(tmp_path: Path, ray_cluster: Any) -> None:
+    (tmp_path / "job").mkdir()
+    own, token = Case(tmp_path / "job"), uuid.uuid4().hex
+    source = own.folder / "scaling.py"
+    source.write_text(f"{source.read_text()}TOKEN = '{token}'\n")
+    own.run(Options(run_dir=str(tmp_path / "run"), engine="ray"))
+    # One is this process's own: preflight tries the transform here, and the copy goes at exit.
+    assert copies_with(token) == 1
+
+
+def copies_with(token: str) -> int:
+    """Copies of scaling.py below the temp folder that hold a token; those of other processes come and go."""
+    found = 0
+    for copy in Path(tempfile.gettempdir()).glob("ortbatch-*/**/scaling.py"):
+        with suppress(OSError):
+            found += token in copy.read_text()
+    return found
 
 
 def test_one_array_is_enough_for_a_model_of_one_input(case: Case, inline: Options) -> None:
