@@ -37,6 +37,15 @@ class Footer:
         return tuple(self.metadata.row_group(i).total_byte_size for i in range(self.metadata.num_row_groups))
 
 
+def without_views(schema: pa.Schema) -> pa.Schema:
+    """The schema with views of text and bytes as what they view: few of Arrow's kernels take views."""
+    kinds = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    for place, field in enumerate(schema):
+        if field.type in kinds:
+            schema = schema.set(place, field.with_type(kinds[field.type]))
+    return schema
+
+
 def read_footer(uri: str) -> Footer:
     """Read and parse a footer.
 
@@ -52,7 +61,7 @@ def read_footer(uri: str) -> Footer:
         raise storage_error(uri, error) from None
     try:
         metadata = pq.read_metadata(pa.BufferReader(_MAGIC + footer))
-        schema = metadata.schema.to_arrow_schema()
+        schema = without_views(metadata.schema.to_arrow_schema())
         # Names are decoded when they are first asked for; a name that is no UTF-8 must not surface later.
         _ = schema.names, [metadata.schema.column(i).path for i in range(metadata.num_columns)]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ortbatch.data.footer import Footer, read_footer
+from ortbatch.data.footer import Footer, read_footer, without_views
+from ortbatch.data.partitions import FolderColumn
 from ortbatch.data.plan import Piece, PlannedFile, Shard
 from ortbatch.data.storage import locate, storage_error
 from ortbatch.errors import DataError
@@ -74,9 +75,7 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
                     first_row += planned.group_rows[group]
                     continue
                 for table in _decode(raw, footer, group, own):
-                    for column in added:
-                        table = table.append_column(column.field, column.repeated(table.num_rows))
-                    yield _block(piece, first_row, table)
+                    yield _block(piece, first_row, _completed(table, added))
                     first_row += table.num_rows
                 expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])
                 if first_row != expected:
@@ -88,6 +87,16 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
         raise _read_error(planned.uri, group, error) from None
     except pa.ArrowException as error:
         raise _corrupt(planned.uri, group, error) from None
+
+
+def _completed(table: pa.Table, added: Sequence[FolderColumn]) -> pa.Table:
+    """Decoded rows with views as what they view, and with the columns of their folders."""
+    schema = table.schema
+    if (plain := without_views(schema)) is not schema:
+        table = table.cast(plain)
+    for column in added:
+        table = table.append_column(column.field, column.repeated(table.num_rows))
+    return table
 
 
 def _holds_picked(piece: Piece, first_row: int, rows: int) -> bool:
