@@ -112,6 +112,7 @@ def run_job(job: Job, options: Options) -> Outcome:
 
     started = datetime.now(UTC)
     begun = time.perf_counter()
+    _check_engine(job, options)
     prepared = prepare(job)
     folder = _folder(job, options, started)
     if not options.force and folder.holds_report():
@@ -228,12 +229,22 @@ def _fleet(prepared: Prepared, options: Options, run_id: str) -> Fleet:
     return InlineFleet(prepared)
 
 
+def _check_engine(job: Job, options: Options) -> None:
+    """Refuse several workers in one process; raises JobError."""
+    workers = job.execution.workers
+    if options.engine == "inline" and workers not in ("auto", 1):
+        said = f"{workers} asked for, and engine inline is one process; run on Ray, or add --set execution.workers=auto"
+        raise JobError([Problem(job.name, "execution.workers", said)])
+
+
 def _engine(prepared: Prepared, options: Options) -> str:
-    """`auto`: Ray when there is a cluster to go to or the data are large, else this process."""
+    """`auto`: Ray if there is a cluster to go to, the job wants several workers or the data are large; else here."""
     if options.engine != "auto":
         return options.engine
     size = sum(sum(file.group_bytes) for file in prepared.plan.files)
-    return "ray" if options.address or os.environ.get("RAY_ADDRESS") or size >= _RAY_FROM_BYTES else "inline"
+    several = prepared.job.execution.workers not in ("auto", 1)
+    cluster = options.address or os.environ.get("RAY_ADDRESS")
+    return "ray" if cluster or several or size >= _RAY_FROM_BYTES else "inline"
 
 
 def _single_setup(prepared: Prepared) -> SingleSetup:

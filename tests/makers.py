@@ -177,3 +177,98 @@ def outside(folder: Path, location: str) -> None:
         next(entry for entry in tensor.external_data if entry.key == "location").value = location
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     (folder / "w.bin").rename(folder / location)
+
+
+CUSTOMER = ("amount", "age", "visits", "country", "device")
+TEXT = pa.string()
+NEVER_MIDWAY = (0, 1, 3, 4, 9, 10, 12, 13, 27, 28, 30, 31, 36, 37, 39, 40)
+
+
+@dataclass(frozen=True)
+class Customers:
+    """Values object[N, 5] in the order of CUSTOMER, NaN for a missing number, None for a missing text; labels [N]."""
+
+    values: NDArray[np.object_]
+    labels: NDArray[Any]
+
+    def columns(self, text: pa.DataType = TEXT, age: str = "int64") -> dict[str, pa.Array]:
+        """Every missing age and every second missing amount null, other missing amounts NaN; visits are int64."""
+        amount, years, visits, country, device = self.values.T
+        null = np.isnan(amount.astype(float)) & (np.arange(len(amount)) % 2 == 0)
+        return {
+            "amount": pa.array(amount.astype(float), mask=null),
+            "age": pa.array([None if np.isnan(value) else value for value in years], pa.float64()).cast(age),
+            "visits": pa.array(visits.tolist(), pa.int64()),
+            "country": pa.array(country.tolist(), text),
+            "device": pa.array(device.tolist(), text),
+            "label": pa.array(self.labels.tolist()),
+        }
+
+    def write(self, folder: Path) -> None:
+        """data.parquet: columns in the order of CUSTOMER, label last."""
+        pq.write_table(pa.table(self.columns()), folder / "data.parquet", row_group_size=97)
+
+
+def customers(names: Sequence[Any], number: int = 400, seed: int = 0) -> Customers:
+    """Amounts, years and visits, some missing, beside texts; each column has a say in the class.
+
+    No number is midway between two others: a forest splits there, and float32 would fall on either side.
+    """
+    rng = np.random.default_rng(seed)
+    texts = rng.choice(["DE", "FR", "日本"], number), rng.choice(["ios", "web"], number)
+    numbers = rng.normal(50, 20, number), 18 + rng.choice(NEVER_MIDWAY, number), rng.choice(NEVER_MIDWAY[:8], number)
+    codes = [np.unique(column, return_inverse=True)[1] for column in texts]
+    parts = [(column - column.mean()) / column.std() for column in (*numbers, *codes)]
+    scores = np.column_stack(parts) @ rng.normal(size=(5, len(names))) + rng.normal(size=(number, len(names))) / 2
+    values = np.empty((number, 5), object)
+    for place, column in enumerate((*numbers, *texts)):
+        values[:, place] = column.tolist()
+    values[rng.random(number) < 0.2, 0] = values[rng.random(number) < 0.2, 1] = np.nan
+    return Customers(values, np.array(names)[scores.argmax(axis=1)])
+
+
+def pipeline(folder: Path, classifier: Any, made: Customers, inputs: Sequence[tuple[str, Any]]) -> Any:
+    """Fit a pipeline that imputes, scales and encodes before a classifier; export it with these inputs; return it."""
+    from skl2onnx import to_onnx
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    texts = OneHotEncoder(handle_unknown="ignore")
+    columns = ColumnTransformer([("numbers", numbers, [0, 1, 2]), ("texts", texts, [3, 4])])
+    model = make_pipeline(columns, classifier).fit(made.values, made.labels)
+    (folder / "model.onnx").write_bytes(to_onnx(model, initial_types=list(inputs)).SerializeToString())
+    return model
+
+
+def three_inputs(path: Path, third: str, *, new: bool) -> Any:
+    """A torch module of floats `amount` and `rate` [N, 1] and a third: int64 `age` [N, 1] or float `f` [N, 4]; seeded.
+
+    Exported by the exporter that torch uses by default, or by the TorchScript one.
+    """
+    import torch
+
+    width = {"age": 1, "f": FEATURES}[third]
+
+    class Three(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2 + width, 3)
+
+        def forward(self, amount: Any, rate: Any, other: Any) -> Any:
+            return self.layer(torch.cat([amount, rate, other.to(amount.dtype)], dim=1))
+
+    torch.manual_seed(0)
+    module = Three().eval()
+    kind = torch.int64 if third == "age" else torch.float32
+    examples = (torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2, width, dtype=kind))
+    names: dict[str, Any] = {"input_names": ["amount", "rate", third], "output_names": ["logits"]}
+    if new:
+        shapes = ({0: torch.export.Dim.DYNAMIC},) * 3
+        torch.onnx.export(module, examples, str(path), dynamo=True, dynamic_shapes=shapes, verbose=False, **names)
+    else:
+        axes = {name: {0: "N"} for name in ("amount", "rate", third, "logits")}
+        torch.onnx.export(module, examples, str(path), dynamo=False, dynamic_axes=axes, **names)
+    return module

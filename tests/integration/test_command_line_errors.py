@@ -293,3 +293,14 @@ def test_a_stored_report_that_is_damaged_ends_with_2(folder: Path, tmp_path: Pat
     done = call("report", tmp_path)
     assert done.code == 2
     assert "not a valid report: quality: 'accuracy' is a required property" in done.err
+
+
+def test_several_workers_in_one_process_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", JOB + "execution: {workers: 3}\n")
+    done = call("run", job, "--engine", "inline", "--run-dir", tmp_path / "run")
+    assert done.code == 2
+    assert "execution.workers: 3 asked for, and engine inline is one process" in done.err
+    assert "--set execution.workers=auto" in done.err
+    assert not (tmp_path / "run").exists()
+    both = ("--engine", "inline", "--set", "execution.workers=auto")
+    assert call("run", job, *both, "--run-dir", tmp_path / "run").code == 0
