@@ -22,7 +22,6 @@ import ray.exceptions
 from numpy.typing import NDArray
 
 from ortbatch.data.plan import Shard
-from ortbatch.data.storage import read_bytes
 from ortbatch.data.transform import copy_below
 from ortbatch.engine.driver import Message
 from ortbatch.engine.evaluation import Evaluation
@@ -34,8 +33,8 @@ from ortbatch.engine.schedule import LEASES_IN_FLIGHT, Failed, Joined, Lost, Ret
 from ortbatch.engine.warm import warm_up
 from ortbatch.errors import ClusterError
 from ortbatch.job import Job
-from ortbatch.model.session import OnnxModel
-from ortbatch.model.source import unpack
+from ortbatch.model.session import OnnxModel, make_private
+from ortbatch.model.source import ModelSource, load, mapped, unpack
 
 _WAIT_SECONDS = 0.5
 _CAPACITY_SECONDS = 30.0
@@ -57,6 +56,7 @@ class WorkerSetup:
 
     Args:
         evaluation: what to compute.
+        source: the model's files, where the driver and every worker see the same ones; None: their bytes come.
         weights: external files of the model: name and sha256, in the order in which their bytes come.
         providers: execution providers.
         streams: shards at once.
@@ -66,6 +66,7 @@ class WorkerSetup:
     """
 
     evaluation: Evaluation
+    source: ModelSource | None
     weights: tuple[tuple[str, str], ...]
     providers: tuple[str, ...]
     streams: int
@@ -86,7 +87,7 @@ class WorkerFacts:
 class Worker:
     """One process with one session; leases overlap on its streams."""
 
-    def __init__(self, setup: WorkerSetup, content: NDArray[np.uint8], *weights: NDArray[np.uint8]) -> None:
+    def __init__(self, setup: WorkerSetup, *blobs: NDArray[np.uint8]) -> None:
         if setup.onnxruntime != onnxruntime.__version__:
             raise ClusterError(
                 f"this node has onnxruntime {onnxruntime.__version__}, the driver {setup.onnxruntime}: counts could "
@@ -94,13 +95,21 @@ class Worker:
             )
         self._setup = setup
         self._folder = Path(tempfile.gettempdir()) / setup.folder
-        pairs = zip(setup.weights, weights, strict=True)
-        self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
+        make_private(self._folder)
         copy_below(self._folder)
+        self._path: Path | None = None
+        if setup.source is None:
+            content, *weights = blobs
+            pairs = zip(setup.weights, weights, strict=True)
+            self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
         self._pool = StreamPool(setup.evaluation, self._load(THREADS), setup.streams)
 
     def _load(self, threads: int) -> OnnxModel:
-        model = OnnxModel(self._path, self._setup.providers, threads, self._setup.where)
+        if self._path is None:
+            assert self._setup.source is not None
+            model = load(self._setup.source, self._setup.providers, threads)
+        else:
+            model = OnnxModel(self._path, self._setup.providers, threads, self._setup.where)
         warm_up(model, self._setup.evaluation)
         return model
 
@@ -136,18 +145,22 @@ class RayFleet:
 
     def __init__(self, prepared: Prepared, address: str | None, run_id: str) -> None:
         self._prepared = prepared
-        self._owner = _connect(prepared.job, address, prepared.model.source.size)
+        self._owner, embedded = _connect(prepared.job, address)
         self.cpus, self.workers = _layout(prepared.job, len(prepared.plan.shards))
         self.streams = self.cpus
         source = prepared.model.source
+        # Workers of an embedded Ray see the driver's files: nothing is sent, each loads and checks them itself.
         setup = WorkerSetup(
-            prepared.evaluation, tuple((f.name, f.sha256) for f in source.external), prepared.model.providers,
+            prepared.evaluation, source if embedded else None,
+            tuple((f.name, f.sha256) for f in source.external), prepared.model.providers,
             self.streams, source.where,
             f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
         )  # fmt: skip
-        blobs = [source.graph.runs, *(read_bytes(file.uri) for file in source.external)]
-        # Each node fetches the model once, however many workers it has.
-        self._arguments = [ray.put(setup), *(ray.put(np.frombuffer(blob, np.uint8)) for blob in blobs)]
+        self._arguments = [ray.put(setup)]
+        if not embedded:
+            # Each node fetches the model once, however many workers it has.
+            self._arguments.append(ray.put(np.frombuffer(source.graph.runs, np.uint8)))
+            self._arguments += [ray.put(mapped(file.uri)) for file in source.external]
         self._members: dict[int, _Member] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}  # ref → (worker, lease; None while it starts)
         self._numbers = 0
@@ -250,15 +263,15 @@ class RayFleet:
             ray.shutdown()
 
 
-def _connect(job: Job, address: str | None, model_bytes: int) -> bool:
-    """Join the Ray that there is, or start a local one; True if it was started here."""
+def _connect(job: Job, address: str | None) -> tuple[bool, bool]:
+    """Join the Ray that there is, or start a local one: is it ours to leave, and does all of it run on this machine?"""
     if ray.is_initialized():
-        return False
+        return False, False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address or os.environ.get("RAY_ADDRESS"):
             ray.init(address=address or "auto", **quiet)
-            return True
+            return True, False
         # An embedded Ray reports to nobody.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         cpus = available_cpus()
@@ -267,11 +280,11 @@ def _connect(job: Job, address: str | None, model_bytes: int) -> bool:
         wanted = (1 if workers == "auto" else workers) * (1 if per_worker == "auto" else per_worker)
         ray.init(
             address="local", num_cpus=max(cpus, wanted), include_dashboard=False, _node_ip_address="127.0.0.1",
-            object_store_memory=_STORE_BYTES + 2 * model_bytes, **quiet,
+            object_store_memory=_STORE_BYTES, **quiet,
         )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise ClusterError(f"cannot reach Ray at {address or 'this machine'}: {_first_lines(error)}") from None
-    return True
+    return True, True
 
 
 def _layout(job: Job, shards: int) -> tuple[int, int]:

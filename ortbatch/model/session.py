@@ -6,11 +6,13 @@ all of that is explicit, and what cannot be had is an error.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -159,18 +161,39 @@ def local_copy(content: bytes | memoryview, sha256: str, folder: Path, name: str
         raise ModelError(f"the model's {len(content):,} bytes do not have sha256 {sha256}; it was changed on the way")
     target = folder / (name or f"{sha256}.onnx")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_private(folder)
+        make_private(folder)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not target.is_file() or hashlib.sha256(target.read_bytes()).hexdigest() != sha256:
-            _write(content, target)
+        # The workers of a node come at the same time; one writes, the others find its copy.
+        with _locked(folder):
+            if not target.is_file() or _hash_of(target) != sha256:
+                _write(content, target)
     except OSError as error:
         raise StorageError(f"{target}: the copy of the model cannot be written: {error}") from None
     return target
 
 
-def _require_private(folder: Path) -> None:
-    """A model is code: nobody else may change it between check and load."""
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_private(folder: Path) -> None:
+    """A folder into which nobody else may write, made if need be; a model is code, and must not change before it loads.
+
+    Raises:
+        StorageError: if others may write into it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise StorageError(f"{folder}: belongs to or may be written by another user; remove it, or set TMPDIR")

@@ -15,6 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ortbatch.data.storage import exists, is_remote, local_path, read_bytes, storage_error
 from ortbatch.errors import DataError, ModelError
 from ortbatch.job.redaction import redact
@@ -153,6 +156,13 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def mapped(uri: str) -> NDArray[np.uint8]:
+    """The bytes of a file, read as they are looked at where it is local: never the whole of it in memory."""
+    if is_remote(uri):
+        return np.frombuffer(read_bytes(uri), np.uint8)
+    return np.asarray(np.memmap(local_path(uri), np.uint8, "r"))
 
 
 def unpack(content: memoryview, external: Mapping[str, tuple[str, memoryview]], folder: Path) -> Path:

@@ -41,7 +41,7 @@ def long_job(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(long_job: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     options = Options(run_dir=str(tmp_path_factory.mktemp("undisturbed")), engine="inline")
-    return run_job(load_job(long_job), options).report
+    return run_job(load_job(long_job, overrides=["execution.workers=auto"]), options).report
 
 
 def workers() -> list[psutil.Process]:
