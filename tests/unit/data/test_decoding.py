@@ -7,6 +7,8 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ortbatch.data.binding import TensorSpec, bind_inputs, check_columns
 from ortbatch.data.columns import NULL_FEATURE, Cast, castable, take_scalars
@@ -21,6 +23,16 @@ def test_a_dictionary_of_numbers_is_read_by_its_values() -> None:
     chunks = [pa.array([7, 9, 7]).dictionary_encode(), pa.array([3, None]).dictionary_encode()]
     taken = take_scalars(pa.chunked_array(chunks), Cast("float32"))
     np.testing.assert_array_equal(taken.values, np.array([7, 9, 7, 3, np.nan], np.float32))
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(5, 2), pa.decimal128(38, 10), pa.decimal256(50, 2)], ids=str)
+@given(data=st.data())
+def test_a_decimal_becomes_the_float_that_is_nearest_to_it(kind: pa.DataType, data: st.DataObject) -> None:
+    most = 10**kind.precision - 1
+    units = data.draw(st.lists(st.integers(-most, most), min_size=1, max_size=20))
+    values = [Decimal(f"{unit}e{-kind.scale}") for unit in units]
+    column = pa.chunked_array([pa.array(values, kind)])
+    assert take_scalars(column, Cast("float64")).values.tolist() == [float(value) for value in values]
 
 
 @pytest.mark.parametrize("kind", [pa.decimal128(9, 2), pa.decimal256(40, 2)], ids=str)
