@@ -5,6 +5,8 @@ PYTHON := python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS :=
+BENCH := .venv-bench
+BENCH_ARGS :=
 
 .PHONY: help demo test check bench clean
 
@@ -25,12 +27,14 @@ check: $(VENV)/.with-test  ## install, look without running: format, lint, types
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --doctest-modules ortbatch -q
 
-bench: $(VENV)/.with-torch  ## measure how long small jobs take from nothing; not part of the tests
-	$(BIN)/python jobs/digits/prepare.py
-	$(BIN)/python benchmarks/startup.py
+bench: $(BENCH)/.with-bench  ## install the peers into an environment of their own, measure; BENCH_ARGS="--scale 0.1" chooses
+	$(BENCH)/bin/python jobs/digits/prepare.py
+	$(BENCH)/bin/python benchmarks/startup.py
+	$(BENCH)/bin/python -m benchmarks.run --out benchmarks/data/run.json $(BENCH_ARGS)
+	$(BENCH)/bin/python -m benchmarks.plot benchmarks/data/run.json benchmarks/data/run.svg
 
 clean:  ## remove what make made: environment, caches, the demo's model and data; runs stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf jobs/digits/data jobs/digits/model.onnx jobs/digits/model.pt2
 
 # A stamp is as new as the last install; the one for tests covers the one for the demo.
@@ -43,6 +47,15 @@ $(VENV)/.with-test: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing ortbatch, torch and the test tools into $(VENV); the first time takes some minutes"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jobs,test]"
 	@touch $@ $(VENV)/.with-torch
+
+# Spark, Daft and what they need stay out of the environment of the tests.
+$(BENCH)/.with-bench: pyproject.toml constraints.txt
+	$(python_is_new_enough)
+	$(python_has_venv)
+	$(PYTHON) -m venv $(BENCH)
+	@echo "Installing ortbatch, torch and its peers into $(BENCH); the first time takes some minutes"
+	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e ".[torch,bench]"
+	@touch $@
 
 $(VENV)/.created:
 	$(python_is_new_enough)

@@ -1,0 +1,70 @@
+"""What must hold of a run's medians, at scale 1 only: ratios of two rates of one run, never rows a second alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LIMIT = "limit:"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """rate(contender) / rate(versus) >= least on a workload; `limit:NAME` is a limit."""
+
+    workload: str
+    contender: str
+    versus: str
+    least: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A gate with what was measured; None: one of the two was not."""
+
+    gate: Gate
+    ratio: float | None
+
+    @property
+    def missed(self) -> bool:
+        """Measured, and too small."""
+        return self.ratio is not None and self.ratio < self.gate.least
+
+    def __str__(self) -> str:
+        gate = self.gate
+        asked = f"{gate.workload}: {gate.contender} >= {gate.least:g} × {gate.versus}"
+        if self.ratio is None:
+            return f"{asked}: not measured"
+        return f"{asked}: {self.ratio:.2f} ({self.ratio / gate.least - 1:+.0%})"
+
+
+_INLINE, _NAIVE = "ortbatch-inline", "limit:naive"
+
+GATES = (
+    Gate("tabular", _INLINE, "loop", 4.5),
+    Gate("tabular", _INLINE, "raydata", 11),
+    Gate("tabular", _INLINE, "daft", 5.5),
+    Gate("tabular", _INLINE, "pyspark", 20),
+    Gate("tabular", _INLINE, _NAIVE, 1.0),
+    Gate("image", _INLINE, _NAIVE, 0.85),
+    Gate("image", _INLINE, "loop", 1.15),
+    Gate("image", _INLINE, "raydata", 4),
+    Gate("heavy", _INLINE, _NAIVE, 0.97),
+    Gate("null", _INLINE, _NAIVE, 0.85),
+    *(Gate(workload, "ortbatch-ray", _INLINE, 0.9) for workload in ("tabular", "image", "heavy", "null")),
+)
+
+
+def judge(rates: Mapping[str, Mapping[str, float]]) -> list[Verdict]:
+    """Every gate.
+
+    Args:
+        rates: workload → contender or `limit:NAME` → rows a second.
+    """
+    return [Verdict(gate, _ratio(rates.get(gate.workload, {}), gate)) for gate in GATES]
+
+
+def _ratio(rates: Mapping[str, float], gate: Gate) -> float | None:
+    if gate.contender not in rates or gate.versus not in rates:
+        return None
+    return rates[gate.contender] / rates[gate.versus]
