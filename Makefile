@@ -29,9 +29,12 @@ check: $(VENV)/.with-test  ## install, look without running: format, lint, types
 
 bench: $(BENCH)/.with-bench  ## install the peers into an environment of their own, measure; BENCH_ARGS="--scale 0.1" chooses
 	$(BENCH)/bin/python jobs/digits/prepare.py
-	$(BENCH)/bin/python benchmarks/startup.py
-	$(BENCH)/bin/python -m benchmarks.run --out benchmarks/data/run.json $(BENCH_ARGS)
-	$(BENCH)/bin/python -m benchmarks.plot benchmarks/data/run.json benchmarks/data/run.svg
+	@mkdir -p benchmarks/data
+	@status=0; \
+	$(BENCH)/bin/python benchmarks/startup.py || status=1; \
+	$(BENCH)/bin/python -m benchmarks.run --out benchmarks/data/run.json $(BENCH_ARGS) || status=1; \
+	$(BENCH)/bin/python -m benchmarks.plot benchmarks/data/run.json benchmarks/data/run.svg || status=1; \
+	exit $$status
 
 clean:  ## remove what make made: environment, caches, the demo's model and data; runs stay
 	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
