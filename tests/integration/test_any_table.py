@@ -1,0 +1,170 @@
+"""Any table gives the counts of a plain loop over its rows, or an error of the product's own; never a wrong count."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from sklearn.metrics import accuracy_score, confusion_matrix
+
+from ortbatch.api import Options, run_job
+from ortbatch.data import reader
+from ortbatch.errors import OrtbatchError
+from ortbatch.job import Job
+from ortbatch.report.report import Report
+from tests.any_table import (
+    PART,
+    Case,
+    Expected,
+    File,
+    Input,
+    Layout,
+    cases,
+    encode,
+    laid,
+    plain_loop,
+    rank,
+    with_null_dictionary,
+)
+
+ParquetFile = pq.ParquetFile
+REASONS = {
+    "null_label", "unknown_label", "null_feature", "wrong_length", "too_long", "inexact_value", "nan_score",
+    "infinite_score", "score_out_of_range", "unknown_prediction",
+}  # fmt: skip
+
+
+def relaid(table: pa.Table, case: Case) -> pa.Table:
+    """The table that was read, with its values elsewhere in memory.
+
+    Arrow cannot join dictionaries that hold nulls, and joins those of float16 to nonsense; Parquet gives it neither. So
+    the former are there only where nothing is joined, the latter nowhere.
+    """
+    columns = {}
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        encoded = case.layout.encoded and _may_be_encoded(column.type, name == case.label)
+        if encoded and case.one_block:
+            column = pa.chunked_array([with_null_dictionary(column.combine_chunks())])
+        column = laid(column, case.layout)
+        if encoded and not case.one_block:
+            column = pa.chunked_array([encode(chunk, pa.int32()) for chunk in column.chunks])
+        columns[name] = column
+    return pa.table(columns)
+
+
+def _may_be_encoded(kind: pa.DataType, label: bool) -> bool:
+    return pa.types.is_dictionary(kind) or (not label and rank(kind) is not None and kind != pa.float16())
+
+
+def reading(case: Case) -> type[pq.ParquetFile]:
+    """Read as Parquet files are read, and lay out anew what was read."""
+
+    class Relaid(ParquetFile):  # type: ignore[misc]
+        def read_row_group(self, *arguments: Any, **options: Any) -> pa.Table:
+            return relaid(super().read_row_group(*arguments, **options), case)
+
+        def iter_batches(self, *arguments: Any, **options: Any) -> Iterator[pa.RecordBatch]:
+            for batch in super().iter_batches(*arguments, **options):
+                yield from relaid(pa.Table.from_batches([batch]), case).to_batches()
+
+    return Relaid
+
+
+def run(case: Case, folder: Path) -> Report:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader.pq, "ParquetFile", reading(case))
+        if case.budget is not None:
+            patch.setattr(reader, "BUDGET_BYTES", case.budget)
+        options = Options(run_dir=str(folder / "run"), engine="inline")
+        return run_job(Job.from_mapping(case.keys(), folder), options).report
+
+
+def compare(case: Case, expected: Expected, report: Report) -> None:
+    rows = report.data["coverage"]["rows"]
+    assert expected.refused is None, "it was evaluated"
+    assert rows["rejected"] == dict(sorted(expected.rejected.items()))
+    assert rows["planned"] == expected.planned
+    assert (rows["evaluated"], rows["unlabelled"]) == (len(expected.labels), expected.unlabelled)
+    if expected.labels:
+        matrix = confusion_matrix(expected.labels, expected.predicted, labels=range(case.classes))
+        assert report.confusion_matrix.tolist() == matrix.tolist()
+        assert report.quality["accuracy"].value == pytest.approx(accuracy_score(expected.labels, expected.predicted))
+
+
+def check(case: Case) -> None:
+    """Run a case and hold it against the plain loop."""
+    with tempfile.TemporaryDirectory() as name:
+        case.write(Path(name))
+        expected = plain_loop(case, Path(name))
+        try:
+            report = run(case, Path(name))
+        except OrtbatchError as error:
+            if expected.refused or expected.doubtful:
+                return
+            raise AssertionError(f"a table that the contract covers was refused: {error}") from error
+    compare(case, expected, report)
+
+
+@settings(max_examples=150)
+@given(cases())
+def test_any_table_gives_the_counts_of_a_plain_loop_or_an_error_of_its_own(case: Case) -> None:
+    check(case)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Expected]:
+    """What the plain loop finds in tables such as these."""
+    found: list[Expected] = []
+
+    @settings(max_examples=120)
+    @given(cases())
+    def draw(case: Case) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            case.write(Path(name))
+            found.append(plain_loop(case, Path(name)))
+
+    draw()
+    return found
+
+
+def test_most_of_these_tables_must_be_evaluated(drawn: list[Expected]) -> None:
+    usable = [expected for expected in drawn if not expected.refused and not expected.doubtful]
+    assert len(usable) > len(drawn) / 2
+
+
+def test_these_tables_are_refused_rejected_and_predicted_in_every_way(drawn: list[Expected]) -> None:
+    assert any(expected.refused for expected in drawn)
+    assert {reason for expected in drawn for reason in expected.rejected} == REASONS
+    assert sum(len(set(expected.predicted)) > 1 for expected in drawn) > len(drawn) / 4
+
+
+def one_column(dtype: str, column: pa.Array, labels: pa.Array, bias: float, **data: Any) -> Case:
+    """A case of one column, one logit and two classes."""
+    fed = Input("x0", dtype, (1,), ("f0",), False, {})
+    file = File(pa.table({"f0": column, "label": labels, PART: ["in"] * len(column)}), len(column), {})
+    job, layout = {"batch_size": 1}, Layout(100, 0, False, False)
+    return Case((fed,), "job", "logits", "label", data, job, (file,), False, (bias,), layout, None)
+
+
+def test_a_decimal_becomes_the_float_that_is_nearest_to_it() -> None:
+    column = pa.array([Decimal("-340.28")], pa.decimal128(5, 2))
+    check(one_column("float64", column, pa.array([1]), bias=-340.28))
+
+
+VIEWS = pa.array(["ham", "spam", None], pa.string_view())
+NUMBERS = pa.array([0, 1, 2], pa.float32())
+
+
+def test_a_filter_leaves_out_rows_whose_labels_are_views_of_text() -> None:
+    check(one_column("float32", NUMBERS, VIEWS, 0.5, classes=["ham", "spam"], filter=[[PART, "==", "in"]]))
+
+
+def test_a_sample_of_rows_whose_labels_are_views_of_text_is_evaluated() -> None:
+    check(one_column("float32", NUMBERS, VIEWS, 0.5, classes=["ham", "spam"], sample={"rows": 3}))
