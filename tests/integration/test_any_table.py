@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ortbatch.errors import OrtbatchError
 from ortbatch.job import Job
 from ortbatch.report.report import Report
 from tests.any_table import (
+    DTYPES,
     PART,
     Case,
     Expected,
@@ -30,11 +31,14 @@ from tests.any_table import (
     encode,
     laid,
     plain_loop,
+    pool,
     rank,
+    source_kinds,
     with_null_dictionary,
 )
 
 ParquetFile = pq.ParquetFile
+CLASSES = ["ham", "spam"]
 REASONS = {
     "null_label", "unknown_label", "null_feature", "wrong_length", "too_long", "inexact_value", "nan_score",
     "infinite_score", "score_out_of_range", "unknown_prediction",
@@ -123,7 +127,7 @@ def drawn() -> list[Expected]:
     """What the plain loop finds in tables such as these."""
     found: list[Expected] = []
 
-    @settings(max_examples=120)
+    @settings(max_examples=200)
     @given(cases())
     def draw(case: Case) -> None:
         with tempfile.TemporaryDirectory() as name:
@@ -145,26 +149,48 @@ def test_these_tables_are_refused_rejected_and_predicted_in_every_way(drawn: lis
     assert sum(len(set(expected.predicted)) > 1 for expected in drawn) > len(drawn) / 4
 
 
-def one_column(dtype: str, column: pa.Array, labels: pa.Array, bias: float, **data: Any) -> Case:
-    """A case of one column, one logit and two classes."""
-    fed = Input("x0", dtype, (1,), ("f0",), False, {})
-    file = File(pa.table({"f0": column, "label": labels, PART: ["in"] * len(column)}), len(column), {})
-    job, layout = {"batch_size": 1}, Layout(100, 0, False, False)
-    return Case((fed,), "job", "logits", "label", data, job, (file,), False, (bias,), layout, None)
+def one_column(dtype: str, files: Sequence[pa.Table], bias: float, *, lossy: bool = False, **data: Any) -> Case:
+    """A case of one column `f0`, one logit and two classes."""
+    fed = Input("x0", dtype, (1,), ("f0",), False, {"cast": "lossy"} if lossy else {})
+    job, layout = {"batch_size": "auto"}, Layout(100, 0, True, False)
+    written = tuple(File(table, len(table), {}) for table in files)
+    return Case((fed,), "job", "logits", "label", data, job, written, True, (bias,), layout, None)
+
+
+def every_value(dtype: str, lossy: bool) -> list[pa.Table]:
+    """A file for each type of column that may feed an input, behind rows that are all good."""
+    files = [pa.table({"f0": pa.array([False, True] * 128), "label": [0, 1, 1, 0] * 64})]
+    for kind in dict.fromkeys(source_kinds(dtype, lossy)):
+        values = [*dict.fromkeys(pool(kind, "wild")), None]
+        files.append(pa.table({"f0": pa.array(values, kind), "label": [row % 2 for row in range(len(values))]}))
+    return files
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_value_of_every_type_is_cast_or_rejected_as_in_a_plain_loop(dtype: str, lossy: bool) -> None:
+    check(one_column(dtype, every_value(dtype, lossy), 3.0, lossy=lossy))
+
+
+def test_a_null_in_the_dictionary_of_labels_is_no_label() -> None:
+    labels = pa.array(["ham", None, None, "spam"]).dictionary_encode()
+    check(one_column("float32", [pa.table({"f0": [0.0, 1.0, 2.0, 3.0], "label": labels})], 0.5, classes=CLASSES))
 
 
 def test_a_decimal_becomes_the_float_that_is_nearest_to_it() -> None:
     column = pa.array([Decimal("-340.28")], pa.decimal128(5, 2))
-    check(one_column("float64", column, pa.array([1]), bias=-340.28))
+    check(one_column("float64", [pa.table({"f0": column, "label": [1]})], bias=-340.28))
 
 
-VIEWS = pa.array(["ham", "spam", None], pa.string_view())
-NUMBERS = pa.array([0, 1, 2], pa.float32())
+VIEWS = pa.table({
+    "f0": pa.array([0, 1, 2], pa.float32()), "label": pa.array(["ham", "spam", None], pa.string_view()),
+    PART: ["in", "in", "out"],
+})  # fmt: skip
 
 
 def test_a_filter_leaves_out_rows_whose_labels_are_views_of_text() -> None:
-    check(one_column("float32", NUMBERS, VIEWS, 0.5, classes=["ham", "spam"], filter=[[PART, "==", "in"]]))
+    check(one_column("float32", [VIEWS], 0.5, classes=CLASSES, filter=[[PART, "==", "in"]]))
 
 
 def test_a_sample_of_rows_whose_labels_are_views_of_text_is_evaluated() -> None:
-    check(one_column("float32", NUMBERS, VIEWS, 0.5, classes=["ham", "spam"], sample={"rows": 3}))
+    check(one_column("float32", [VIEWS], 0.5, classes=CLASSES, sample={"rows": 3}))
