@@ -22,22 +22,28 @@ class Peer:
 
     Args:
         module: below `benchmarks.contenders`. needs: modules that it imports. pip: what installs them.
+        package: whose version says which it is.
         tuned: it has settings; ortbatch takes its defaults.
     """
 
     module: str
     needs: tuple[str, ...]
     pip: str
+    package: str
     tuned: bool = True
 
 
 PEERS: Mapping[str, Peer] = {
-    "loop": Peer("loop", ("pyarrow", "onnxruntime", "sklearn"), "pip install pyarrow onnxruntime scikit-learn"),
-    "raydata": Peer("raydata", ("ray", "pandas", "aiohttp"), "pip install 'ray[data]' 'fsspec[http]'"),
-    "pyspark": Peer("spark", ("pyspark", "pandas"), "pip install 'pyspark[sql]'  (needs Java 17)"),
-    "daft": Peer("daft_native", ("daft",), "pip install daft"),
-    "ortbatch-inline": Peer("ortbatch_inline", ("ortbatch",), "pip install -e .", tuned=False),
-    "ortbatch-ray": Peer("ortbatch_ray", ("ortbatch", "ray"), "pip install -e .", tuned=False),
+    "loop": Peer(
+        "loop", ("pyarrow", "onnxruntime", "sklearn"), "pip install pyarrow onnxruntime scikit-learn", "pyarrow"
+    ),
+    "raydata": Peer("raydata", ("ray", "pandas", "aiohttp"), "pip install 'ray[data]' 'fsspec[http]'", "ray"),
+    "pyspark": Peer("spark", ("pyspark", "pandas"), "pip install 'pyspark[sql]'  (needs Java 17)", "pyspark"),
+    "daft": Peer(
+        "daft_native", ("daft",), "pip install 'daft>=0.7' 'pyarrow<26' onnxruntime  (elsewhere: --python)", "daft"
+    ),
+    "ortbatch-inline": Peer("ortbatch_inline", ("ortbatch",), "pip install -e .", "ortbatch", tuned=False),
+    "ortbatch-ray": Peer("ortbatch_ray", ("ortbatch", "ray"), "pip install -e .", "ortbatch", tuned=False),
 }
 
 
@@ -51,9 +57,16 @@ def missing(names: Sequence[str], pythons: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def version(name: str, pythons: Mapping[str, str]) -> str:
+    """Version of a contender in the interpreter that runs it."""
+    probe = f"from importlib.metadata import version; print(version({PEERS[name].package!r}))"
+    return subprocess.check_output([pythons.get(name, sys.executable), "-c", probe], text=True).strip()
+
+
 def settings_of(name: str, workload: Workload) -> Settings:
-    """Tuned settings of a contender, or a guess from the size of a row where none were found yet."""
-    stored = json.loads(TUNED.read_text()).get(workload.name, {}).get(name) if TUNED.exists() else None
+    """Tuned settings of a contender, for the workload or another of the same table; before `--tune` a guess."""
+    tuned = json.loads(TUNED.read_text()) if TUNED.exists() else {}
+    stored = tuned.get(workload.name, {}).get(name) or tuned.get(workload.data, {}).get(name)
     if stored is None:
         ladder = batch_ladder(workload)
         return Settings(ladder[-1], ladder[len(ladder) // 2], 1 if name == "loop" else 2)

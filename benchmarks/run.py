@@ -22,7 +22,7 @@ from benchmarks.data import make
 from benchmarks.gates import judge
 from benchmarks.limit import LIMITS, measure
 from benchmarks.machine import cores, machine, versions
-from benchmarks.peers import PEERS, keep, missing, settings_of
+from benchmarks.peers import PEERS, keep, missing, settings_of, version
 from benchmarks.process import ContenderError, run_contender
 from benchmarks.results import Measured, as_json
 from benchmarks.table import table
@@ -31,7 +31,7 @@ from benchmarks.workloads import WORKLOADS, Workload, scaled
 
 # A table that is wider than the terminal is of no use in a log.
 _WIDTH = 118
-_say = Console(stderr=True, highlight=False, width=_WIDTH).print
+_say = Console(stderr=True, highlight=False, markup=False, width=_WIDTH).print
 
 
 def main() -> int:
@@ -39,7 +39,8 @@ def main() -> int:
     options = _options()
     # Ended from outside, the contender that runs is ended too, on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    pythons = dict(pair.split("=", 1) for pair in options.python)
+    # Absolute, links kept: a virtual environment's python is one.
+    pythons = {name: str(Path(path).absolute()) for name, path in (pair.split("=", 1) for pair in options.python)}
     absent = missing(options.contenders, pythons)
     for name, pip in absent.items():
         _say(f"skipped {name}: it is not installed; {pip}")
@@ -50,7 +51,10 @@ def main() -> int:
             _tune(workload, contenders, options, pythons)
         return 0
     about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "scale": options.scale, "repeats": options.repeats}
-    about |= {"machine": machine(), "versions": versions(), "skipped": absent}
+    peers = {PEERS[name].package: version(name, pythons) for name in contenders}
+    about |= {"machine": machine(), "versions": versions() | peers, "skipped": absent}
+    if peers.get("daft", "").startswith("0.6"):
+        _say("daft is 0.6: later ones want pyarrow below 26 and are faster; see README.md for --python")
     measured: dict[str, Measured] = {}
     for workload in workloads:
         measured[workload.name] = _measure(workload, contenders, options, pythons)
@@ -136,6 +140,8 @@ def _verdict(measured: Mapping[str, Measured], scale: float) -> int:
     for verdict in verdicts:
         if verdict.missed:
             _say(f"{'MISSED' if scale == 1 else 'at this scale below'} {verdict}")
+        elif verdict.ratio is None and scale == 1 and verdict.gate.workload in measured:
+            _say(f"not judged {verdict}")
     missed = sum(verdict.missed for verdict in verdicts) if scale == 1 else 0
     return int(wrong + missed > 0)
 

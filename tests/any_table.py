@@ -301,14 +301,13 @@ class Task:
     known: tuple[Any, ...]
 
 
-@st.composite
-def tasks(draw: st.DrawFn, classes: int, kind: str) -> Task:
-    """A way of naming classes that is in the contract."""
+def tasks(classes: int, kind: str = "logits") -> list[Task]:
+    """Ways of naming classes that are in the contract."""
     numbers, words = ["7", "3", "-1", "12"][:classes], ["ham", "spam", "eggs", "ü"][:classes]
     by_place = tuple(range(classes))
     found = [
         Task({"classes": numbers}, "number", tuple(map(int, numbers))),
-        Task({"classes": numbers, "label_is": "index"}, "number", by_place),
+        Task({"classes": numbers[::-1], "label_is": "index"}, "number", by_place),
         Task({"classes": words}, "number", by_place),
         Task({"classes": words, "label_is": "name"}, "text", tuple(words)),
         Task({"classes": numbers}, "text", tuple(numbers)),
@@ -321,7 +320,7 @@ def tasks(draw: st.DrawFn, classes: int, kind: str) -> Task:
     if kind != "label":
         found += [Task({}, "number", by_place), Task({"label_is": "index"}, "number", by_place)]
         found += [Task({}, "bool", (False, True))] if classes == 2 else []
-    return draw(st.sampled_from(found))
+    return found
 
 
 LABEL_KINDS = {"number": (*INTEGERS, *FLOATS), "text": TEXTS, "bool": (pa.bool_(),)}
@@ -348,18 +347,22 @@ _ODD_LABELS = {
 }
 
 
-@st.composite
-def label_columns(draw: st.DrawFn, task: Task, rows: int, mood: str) -> pa.Array:
-    """Labels of a task, known and unknown."""
-    kind = draw(st.sampled_from(LABEL_KINDS[task.family]))
-    odd = _ODD_LABELS[task.family] if mood == "wild" else ()
-    values = [*task.known * 4, *odd]
-    if task.family == "number" and pa.types.is_integer(kind):
+def label_values(task: Task, kind: pa.DataType, mood: str) -> list[Any]:
+    """Labels of a task that a type holds; unknown ones too if the mood is wild, and null unless it is mild."""
+    values = [*task.known * 4, *(_ODD_LABELS[task.family] if mood == "wild" else ())]
+    if pa.types.is_integer(kind):
         values = [int(v) for v in values if math.isfinite(v) and v == int(v) and int(v) in _range(kind)]
-    elif task.family == "number":
+    elif pa.types.is_floating(kind):
         with np.errstate(over="ignore"):
             values = [float(np.dtype(kind.to_pandas_dtype()).type(v)) for v in values]
-    values += [None] * (0 if mood == "mild" else 2)
+    return values + [None] * (0 if mood == "mild" else 2)
+
+
+@st.composite
+def label_columns(draw: st.DrawFn, task: Task, rows: int, mood: str) -> pa.Array:
+    """Labels of a task."""
+    kind = draw(st.sampled_from(LABEL_KINDS[task.family]))
+    values = label_values(task, kind, mood)
     array = pa.array(draw(st.lists(st.sampled_from(values), min_size=rows, max_size=rows)), kind)
     index = draw(st.sampled_from([None, pa.int8(), pa.int32()])) if task.family == "text" else None
     return array if index is None or pa.types.is_string_view(kind) else encode(array, index)
@@ -541,7 +544,11 @@ def cases(draw: st.DrawFn) -> Case:
     fed, binding = draw(inputs(kind))
     width = sum(of.width for of in fed)
     classes = draw(st.integers(2, 3)) if kind == "label" else max(2, width)
-    task, label, layout = draw(tasks(classes, kind)), draw(st.sampled_from(["label", "y", "a.b.d"])), draw(layouts())
+    task, label, layout = (
+        draw(st.sampled_from(tasks(classes, kind))),
+        draw(st.sampled_from(["label", "y", "a.b.d"])),
+        draw(layouts()),
+    )
     spoil = draw(st.sampled_from([None] * 25 + ["feature", "label", "missing", "doubled", "size"]))
     led = draw(st.booleans())
     made = [draw(files(fed, task, label, layout, led, None)) for _ in range(draw(st.sampled_from([1, 1, 2, 3])))]

@@ -21,19 +21,23 @@ from ortbatch.job import Job
 from ortbatch.report.report import Report
 from tests.any_table import (
     DTYPES,
+    LABEL_KINDS,
     PART,
     Case,
     Expected,
     File,
     Input,
     Layout,
+    Task,
     cases,
     encode,
+    label_values,
     laid,
     plain_loop,
     pool,
     rank,
     source_kinds,
+    tasks,
     with_null_dictionary,
 )
 
@@ -170,6 +174,24 @@ def every_value(dtype: str, lossy: bool) -> list[pa.Table]:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_value_of_every_type_is_cast_or_rejected_as_in_a_plain_loop(dtype: str, lossy: bool) -> None:
     check(one_column(dtype, every_value(dtype, lossy), 3.0, lossy=lossy))
+
+
+def every_label(task: Task) -> list[pa.Table]:
+    """A file for each type of label, behind rows that are all good."""
+    columns = [list(task.known) * 128]
+    columns += [pa.array(label_values(task, kind, "wild"), kind) for kind in LABEL_KINDS[task.family]]
+    return [pa.table({"f0": [float(row % 4 == 1) for row in range(len(each))], "label": each}) for each in columns]
+
+
+@pytest.mark.parametrize("task", tasks(2), ids=lambda task: f"{task.family} {task.data}")
+def test_every_label_of_every_type_is_read_as_in_a_plain_loop(task: Task) -> None:
+    check(one_column("float64", every_label(task), 1.0, **task.data))
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float32(), pa.bool_(), pa.decimal128(25, 2)], ids=str)
+def test_a_null_in_a_dictionary_of_features_is_null(kind: pa.DataType) -> None:
+    table = pa.table({"f0": pa.array([1, 0, None, None, 1]).cast(kind), "label": [0, 1, 0, 1, 0]})
+    check(one_column("bool" if kind == pa.bool_() else "float64", [table], 1.0))
 
 
 def test_a_null_in_the_dictionary_of_labels_is_no_label() -> None:
