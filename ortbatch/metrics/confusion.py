@@ -1,7 +1,8 @@
 """Exact confusion counts: the sufficient statistic of every metric that compares labels with predictions.
 
 Rows are true classes, columns predicted classes, everywhere in ortbatch. What accuracy or F1 *mean* is not known here:
-the report asks scikit-learn, with these cells as weights.
+the report asks scikit-learn, with these cells as weights. Memory and time follow the cells that are not empty: ten
+thousand classes have a hundred million cells, and few rows in them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ortbatch.metrics.value import Counts, Value, add, frozen, require_same, zeros
+from ortbatch.metrics.cells import Cells
+from ortbatch.metrics.value import Counts, Value, require_inside, require_same
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +23,7 @@ class ConfusionMatrix(Value):
 
     Args:
         classes: names of the classes, in the order of the model's output.
-        counts: int64[C, C], rows = true class, columns = predicted class.
+        table: counts of shape [C, C], rows = true class, columns = predicted class.
 
     References:
         Sokolova & Lapalme (2009), Information Processing & Management 45(4), table 3.
@@ -31,12 +33,12 @@ class ConfusionMatrix(Value):
     """
 
     classes: tuple[str, ...]
-    counts: Counts
+    table: Cells
 
     @classmethod
     def empty(cls, classes: Sequence[str]) -> ConfusionMatrix:
         """No rows yet."""
-        return cls(tuple(classes), zeros(len(classes), len(classes)))
+        return cls(tuple(classes), Cells.empty((len(classes), len(classes))))
 
     @classmethod
     def of(cls, classes: Sequence[str], true: NDArray[np.int64], predicted: NDArray[np.int64]) -> ConfusionMatrix:
@@ -53,25 +55,37 @@ class ConfusionMatrix(Value):
         size = len(classes)
         if true.shape != predicted.shape:
             raise ValueError(f"expected as many labels as predictions, got {true.shape} and {predicted.shape}")
-        for name, index in (("label", true), ("prediction", predicted)):
-            if index.size and (index.min() < 0 or index.max() >= size):
-                raise ValueError(f"{name} index outside [0, {size}): {index.min()} to {index.max()}")
+        require_inside("label", true, size)
+        require_inside("prediction", predicted, size)
         # In int64 whatever the dtype of the indices: uint8 would wrap at 256 cells.
-        cell = np.add(np.multiply(true, size, dtype=np.int64), predicted, dtype=np.int64)
-        cells = np.bincount(cell, minlength=size * size)
-        return cls(tuple(classes), frozen(cells.astype(np.int64, copy=False).reshape(size, size)))
+        cell = np.multiply(true, size, dtype=np.int64)
+        np.add(cell, predicted, out=cell, dtype=np.int64)
+        return cls(tuple(classes), Cells.of((size, size), cell, inside=True))
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
         """Counts of both; raises MergeError if the classes differ."""
         require_same("classes of confusion matrices", self.classes, other.classes)
-        return ConfusionMatrix(self.classes, add(self.counts, other.counts))
+        return ConfusionMatrix(self.classes, self.table.merge(other.table))
+
+    @classmethod
+    def merged(cls, values: Sequence[ConfusionMatrix]) -> ConfusionMatrix:
+        """Counts of one or more matrices; raises MergeError if the classes differ."""
+        for value in values:
+            require_same("classes of confusion matrices", values[0].classes, value.classes)
+        return cls(values[0].classes, Cells.merged([value.table for value in values]))
 
     @property
     def rows(self) -> int:
         """Rows counted."""
-        return int(self.counts.sum())
+        return self.table.sum()
+
+    @property
+    def counts(self) -> Counts:
+        """All cells, int64[C, C], read-only; made anew where few are filled, so not for many classes."""
+        return self.table.dense()
 
     def cells(self) -> tuple[Counts, Counts, Counts]:
-        """Non-empty cells as three int64[K] columns: true class, predicted class, count."""
-        true, predicted = np.nonzero(self.counts)
-        return true, predicted, self.counts[true, predicted]
+        """Non-empty cells as three int64[K] columns, by rising class: true class, predicted class, count."""
+        flat, counts = self.table.nonzero()
+        true, predicted = np.divmod(flat, len(self.classes))
+        return true, predicted, counts

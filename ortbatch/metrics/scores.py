@@ -8,14 +8,16 @@ chosen on one and judged on the other. What is lost inside a bin is bounded, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.estimate import Estimate
-from ortbatch.metrics.value import Counts, Value, add, frozen, require_same, zeros
+from ortbatch.metrics.value import Counts, Value, require_same
 
 LIMIT = 24.0
 BINARY_BINS = 65_536
@@ -41,16 +43,17 @@ class ScoreHistogram(Value):
     Args:
         curves: the class of each curve; one for a binary model, all for a small multiclass one, none when the model
             puts out labels only.
-        counts: int64[K, 2, 2, cells]: curve, half of the rows, truth (0 = rest, 1 = the class), cell by rising score.
+        table: counts of shape [K, 2, 2, cells]: curve, half of the rows, truth (0 = rest, 1 = the class), cell by
+            rising score.
     """
 
     curves: tuple[str, ...]
-    counts: Counts
+    table: Cells
 
     @classmethod
     def empty(cls, curves: Sequence[str], bins: int) -> ScoreHistogram:
         """No rows yet; `bins` is even."""
-        return cls(tuple(curves), zeros(len(curves), _HALVES, 2, bins + _OUTER_CELLS))
+        return cls(tuple(curves), Cells.empty((len(curves), _HALVES, 2, bins + _OUTER_CELLS)))
 
     @classmethod
     def of(
@@ -76,24 +79,53 @@ class ScoreHistogram(Value):
         if not log_odds.shape == truth.shape == (half.size, len(curves)):
             shapes = f"{log_odds.shape} and {truth.shape}"
             raise ValueError(f"expected scores and truths of shape {(half.size, len(curves))}, got {shapes}")
-        cells = bins + _OUTER_CELLS
-        total = np.zeros((len(curves), _HALVES, 2, cells), np.int64)
-        for curve in range(len(curves)):
-            cell = cells_of(log_odds[:, curve], bins)
-            cell += (half.astype(np.int64) * 2 + truth[:, curve]) * cells
-            total[curve] = np.bincount(cell, minlength=_HALVES * 2 * cells).reshape(_HALVES, 2, cells)
-        return cls(tuple(curves), frozen(total))
+        # One curve after the other: the cells of all curves at once would pass the cache.
+        columns = (joint_cells(log_odds[:, k], truth[:, k], half, bins) for k in range(len(curves)))
+        return cls._counted(curves, bins, columns)
+
+    @classmethod
+    def of_cells(cls, curves: Sequence[str], bins: int, cells: Sequence[NDArray[np.int64]]) -> ScoreHistogram:
+        """Count rows whose cells are known, from one or many calls of `joint_cells`.
+
+        Args:
+            curves: K class names.
+            bins: an even number of bins.
+            cells: for each curve int64[N], in [0, 2 · 2 · (bins + 4)).
+
+        Raises:
+            ValueError: if a cell lies outside, or there are not K arrays of one length.
+        """
+        lengths = [len(column) for column in cells]
+        if len(lengths) != len(curves) or len(set(lengths)) > 1:
+            raise ValueError(f"expected cells of {len(curves)} curves, as many of each, got {lengths}")
+        return cls._counted(curves, bins, cells)
+
+    @classmethod
+    def _counted(cls, curves: Sequence[str], bins: int, cells: Iterable[NDArray[np.int64]]) -> ScoreHistogram:
+        block = (_HALVES, 2, bins + _OUTER_CELLS)
+        return cls(tuple(curves), Cells.stacked(block, [Cells.of(block, column) for column in cells]))
 
     @property
     def bins(self) -> int:
         """Bins of a curve, without the outer cells."""
-        return int(self.counts.shape[3]) - _OUTER_CELLS
+        return self.table.shape[3] - _OUTER_CELLS
+
+    @property
+    def counts(self) -> Counts:
+        """All cells, int64[K, 2, 2, cells], read-only; made anew where few are filled."""
+        return self.table.dense()
 
     def merge(self, other: ScoreHistogram) -> ScoreHistogram:
         """Counts of both; raises MergeError if curves or bins differ."""
         require_same("curves of score histograms", self.curves, other.curves)
-        require_same("shapes of score histograms", self.counts.shape, other.counts.shape)
-        return ScoreHistogram(self.curves, add(self.counts, other.counts))
+        return ScoreHistogram(self.curves, self.table.merge(other.table))
+
+    @classmethod
+    def merged(cls, values: Sequence[ScoreHistogram]) -> ScoreHistogram:
+        """Counts of one or more histograms; raises MergeError if curves or bins differ."""
+        for value in values:
+            require_same("curves of score histograms", values[0].curves, value.curves)
+        return cls(values[0].curves, Cells.merged([value.table for value in values]))
 
     def roc_auc(self, curve: int) -> Bounded | str:
         """Area under the ROC curve with its proven bound, or why it is undefined.
@@ -127,33 +159,73 @@ class ScoreHistogram(Value):
 
     def _truths(self, curve: int) -> tuple[Counts, Counts]:
         """Counts by cell of the rest and of the class, both halves together."""
-        both = self.counts[curve].sum(axis=0)
+        both = self.table.part(curve).sum(axis=0)
         return both[0], both[1]
 
 
 def cells_of(log_odds: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    """Cell of each score; monotone in the score. float64[N] → int64[N] in [0, bins + 4)."""
-    if np.isnan(log_odds).any():
+    """Cell of each score; monotone in the score. float64[N] → int64[N] in [0, bins + 4).
+
+    Exact where `bins` is a power of two: then the width of a bin is a float, and one division rounds once.
+
+    Raises:
+        ValueError: if a score is NaN.
+    """
+    return _cells_of(log_odds, bins).astype(np.int64)
+
+
+def joint_cells(
+    log_odds: NDArray[np.float64], truth: NDArray[np.bool_], half: NDArray[np.uint8], bins: int
+) -> NDArray[np.int64]:
+    """Flat cell of each row in a curve's block [half, truth, cell]; rows in chunks that the cache holds cost least.
+
+    Args:
+        log_odds: float64[N], as `ScoreHistogram.of` takes them for one curve.
+        truth: bool[N], is the row of the curve's class?
+        half: uint8[N], 0 or 1.
+        bins: an even number of bins.
+
+    Returns:
+        int64[N] in [0, 2 · 2 · (bins + 4)).
+
+    Raises:
+        ValueError: if a score is NaN.
+    """
+    cell = _cells_of(log_odds, bins)
+    cell += np.multiply(half * np.uint8(2) + truth, bins + _OUTER_CELLS, dtype=np.int32)
+    return cell.astype(np.int64)
+
+
+def _cells_of(log_odds: NDArray[np.float64], bins: int) -> NDArray[np.int32]:
+    """As `cells_of`; int32 takes a quarter of the time, and four times 65,540 cells fit."""
+    low, high = (float(log_odds.min()), float(log_odds.max())) if log_odds.size else (0.0, 0.0)
+    if math.isnan(low):
         raise ValueError("a score is NaN; reject the row before it is counted")
-    scaled = np.floor(np.clip(log_odds, -2 * LIMIT, 2 * LIMIT) * bins / (2 * LIMIT)) + bins // 2
-    cell: NDArray[np.int64] = np.clip(scaled, -1, bins).astype(np.int64) + 2
-    infinite = np.isinf(log_odds)
-    if infinite.any():
-        cell[infinite] = np.where(log_odds[infinite] < 0, 0, bins + _OUTER_CELLS - 1)
+    width = 2 * LIMIT / bins
+    inside = low >= -LIMIT and high < LIMIT
+    # Half a bin below the lowest is still the cell below it, whatever the rounding.
+    scaled = np.divide(log_odds if inside else np.clip(log_odds, -LIMIT - width / 2, LIMIT), width)
+    cell = np.floor(scaled, out=scaled).astype(np.int32)
+    cell += bins // 2 + _OUTER_CELLS // 2
+    if low == -math.inf:
+        cell[log_odds == -math.inf] = 0
+    if high == math.inf:
+        cell[log_odds == math.inf] = bins + _OUTER_CELLS - 1
     return cell
 
 
-def halves(file_key: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+def halves(file_key: int | NDArray[np.uint64], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Which half each row belongs to: a hash of its file and its place in it.
 
     Args:
-        file_key: 64 bits that name the file's content.
+        file_key: 64 bits that name the file's content, of all rows or uint64[N].
         rows: int64[N], row numbers within the file.
 
     References:
         Steele, Lea & Flood (2014), OOPSLA (the finaliser of SplitMix64).
     """
-    x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(file_key & (2**64 - 1))
+    key = np.uint64(file_key & (2**64 - 1)) if isinstance(file_key, int) else file_key
+    x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (x >> np.uint64(63)).astype(np.uint8)

@@ -12,6 +12,7 @@ from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import BINARY_BINS, ONE_VS_REST_BINS, ScoreHistogram
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
+from ortbatch.metrics.value import merged
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,8 @@ class Tally:
     def merge(self, other: Tally) -> Tally:
         """Rows of both, field by field; raises MergeError if a layout differs."""
         return Tally(*(getattr(self, f.name).merge(getattr(other, f.name)) for f in fields(self)))
+
+    @classmethod
+    def merged(cls, tallies: Sequence[Tally]) -> Tally:
+        """Rows of one or more tallies, as merging one after another gives them, at the cost of their cells together."""
+        return cls(*(merged([getattr(tally, f.name) for tally in tallies]) for f in fields(cls)))

@@ -1,14 +1,17 @@
 """What all mergeable values share: equality by content, frozen arrays, exact addition, a small wire form.
 
 Counts are int64. Adding two non-negative int64 can only overflow into the negative, so one look at the sign proves the
-sum exact. On the wire an array of counts travels as its non-zero cells when that is smaller.
+sum exact. On the wire an array of counts travels as its non-zero cells when that is smaller. Many values at once are
+merged as their type does it, or in a balanced tree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
+from functools import reduce
 from itertools import zip_longest
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 from ortbatch.errors import MergeError
 
 Counts = NDArray[np.int64]
+LARGEST = int(np.iinfo(np.int64).max)
 
 
 class Mergeable(Protocol):
@@ -24,6 +28,9 @@ class Mergeable(Protocol):
     def merge(self, other: Self) -> Self:
         """Return the value of both operands' rows; raises MergeError if their layouts differ."""
         ...
+
+
+V = TypeVar("V", bound=Mergeable)
 
 
 class Value:
@@ -52,7 +59,8 @@ class _Sparse(tuple[Any, ...]):
 def _same(a: object, b: object) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
-    return bool(a == b)
+    # An array compares with None cell by cell.
+    return not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray) and bool(a == b)
 
 
 def _pack(item: object) -> object:
@@ -90,8 +98,43 @@ def add(a: Counts, b: Counts) -> Counts:
     """
     total = a + b
     if total.size and total.min() < 0:
-        raise OverflowError(f"a count passed the limit of int64 ({np.iinfo(np.int64).max})")
+        raise OverflowError(f"a count passed the limit of int64 ({LARGEST})")
     return frozen(total)
+
+
+def merged(values: Sequence[V]) -> V:
+    """Merge one or more values, as merging one after another gives them.
+
+    Raises:
+        MergeError: if layouts differ.
+        OverflowError: if a count passes 2^63 - 1.
+    """
+    at_once = getattr(type(values[0]), "merged", None)
+    if at_once is not None:
+        total: V = at_once(values)
+        return total
+    # As a binary counter carries: few values are alive at a time, and one that grows by merging is copied seldom.
+    alive: list[V] = []
+    for index, value in enumerate(values):
+        alive.append(value)
+        for _ in range((~index & (index + 1)).bit_length() - 1):
+            last = alive.pop()
+            alive[-1] = alive[-1].merge(last)
+    return reduce(lambda later, earlier: earlier.merge(later), reversed(alive))
+
+
+def require_inside(what: str, index: NDArray[np.integer[Any]], size: int) -> None:
+    """Refuse integer indices outside [0, size); one pass over int64.
+
+    Raises:
+        ValueError: naming the extremes.
+    """
+    if not index.size:
+        return
+    # As uint64 a negative number is at least 2^63: one maximum sees both ends.
+    low, high = (0, index.view(np.uint64).max()) if index.dtype == np.int64 else (index.min(), index.max())
+    if low < 0 or high >= size:
+        raise ValueError(f"{what} index outside [0, {size}): {index.min()} to {index.max()}")
 
 
 def require_same(what: str, a: object, b: object) -> None:
@@ -100,7 +143,8 @@ def require_same(what: str, a: object, b: object) -> None:
     Raises:
         MergeError: naming both.
     """
-    if a != b:
+    # Tuples compare item by item, also with themselves; 10,000 class names take longer than the counts.
+    if a is not b and a != b:
         one, two = _brief(a), _brief(b)
         if one == two and isinstance(a, tuple) and isinstance(b, tuple):
             at = next(index for index, (x, y) in enumerate(zip_longest(a, b)) if x != y)

@@ -2,7 +2,8 @@
 
 The cells (true, predicted) with their counts as weights are a sufficient statistic: scikit-learn gives the same numbers
 from them as from the raw rows, and every definition, average and zero-division rule stays its own. Above 256 classes
-the same metrics come from diagonal and margins. A value that the data do not define is null with a reason.
+the same metrics come from diagonal and margins, and nothing is as large as the matrix. A value that the data do not
+define is null with a reason.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ def quality_section(tally: Tally, positive: int | None) -> dict[str, Any]:
 
 
 def class_counts(confusion: ConfusionMatrix) -> list[ClassCounts]:
-    """tp, fp, fn, tn of every class; one pass over the matrix."""
-    counts = confusion.counts
-    margins = zip(np.diagonal(counts).tolist(), counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist(), strict=True)
-    rows = confusion.rows
+    """tp, fp, fn, tn of every class; one pass over the non-empty cells."""
+    table, rows = confusion.table, confusion.rows
+    hits, support, predicted = (sums.tolist() for sums in (table.diagonal(), table.row_sums(), table.column_sums()))
+    margins = zip(hits, support, predicted, strict=True)
     return [ClassCounts(tp, column - tp, row - tp, rows - row - column + tp) for tp, row, column in margins]
 
 
@@ -190,9 +191,9 @@ def _overall(confusion: ConfusionMatrix) -> dict[str, Estimate]:
         return dict.fromkeys(["accuracy", *_WHOLE, "majority_class_accuracy"], Estimate.undefined(NO_ROWS))
     values = _by_cells(confusion) if len(confusion.classes) <= _CELLS_UP_TO else _by_margins(confusion)
     return {
-        "accuracy": _share(int(np.trace(confusion.counts)), rows, NO_ROWS),
+        "accuracy": _share(int(confusion.table.diagonal().sum()), rows, NO_ROWS),
         **{name: _defined(name, values[name]) for name in _WHOLE},
-        "majority_class_accuracy": Estimate(int(confusion.counts.sum(axis=1).max()) / rows),
+        "majority_class_accuracy": Estimate(int(confusion.table.row_sums().max()) / rows),
     }
 
 
@@ -234,15 +235,15 @@ def _by_cells(confusion: ConfusionMatrix) -> dict[str, float]:
 
 
 def _by_margins(confusion: ConfusionMatrix) -> dict[str, float]:
-    """The same from diagonal and margins, in O(C) after one pass over the matrix; coefficients from exact integers.
+    """The same from diagonal and margins, in O(C) after a pass over the filled cells; coefficients in exact integers.
 
     References:
         Gorodkin (2004), Computational Biology and Chemistry 28 (Matthews for many classes); Cohen (1960), Educational
         and Psychological Measurement 20; scikit-learn's conventions for classes that do not occur.
     """
-    hits = np.diagonal(confusion.counts).astype(np.float64)
-    support = confusion.counts.sum(axis=1).astype(np.float64)
-    predicted = confusion.counts.sum(axis=0).astype(np.float64)
+    hits = confusion.table.diagonal().astype(np.float64)
+    support = confusion.table.row_sums().astype(np.float64)
+    predicted = confusion.table.column_sums().astype(np.float64)
     rows = support.sum()
     present = (support + predicted) > 0
     scores = {
@@ -259,8 +260,8 @@ def _by_margins(confusion: ConfusionMatrix) -> dict[str, float]:
 
 
 def _coefficients(confusion: ConfusionMatrix) -> dict[str, float]:
-    support, predicted = (confusion.counts.sum(axis=axis).tolist() for axis in (1, 0))
-    rows, hits = sum(support), int(np.trace(confusion.counts))
+    support, predicted = confusion.table.row_sums().tolist(), confusion.table.column_sums().tolist()
+    rows, hits = sum(support), int(confusion.table.diagonal().sum())
     expected = sum(s * p for s, p in zip(support, predicted, strict=True))
     spread = (rows**2 - sum(s * s for s in support)) * (rows**2 - sum(p * p for p in predicted))
     covariance, beyond_chance = rows * hits - expected, rows**2 - expected

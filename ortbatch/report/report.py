@@ -78,15 +78,24 @@ class Report:
 
     @cached_property
     def confusion_matrix(self) -> NDArray[np.int64]:
-        """int64[C, C], rows = true class, columns = predicted class."""
+        """int64[C, C], rows = true class, columns = predicted class; 800 MB for 10,000 classes."""
         section = self.data["confusion_matrix"]
         if section["format"] == "dense":
             return np.array(section["counts"], np.int64)
         size = len(section["classes"])
         matrix = np.zeros((size, size), np.int64)
-        for true, predicted, count in section["cells"]:
-            matrix[true, predicted] = count
+        true, predicted, counts = self.confusion_cells.T
+        matrix[true, predicted] = counts
         return matrix
+
+    @cached_property
+    def confusion_cells(self) -> NDArray[np.int64]:
+        """int64[K, 3], true class, predicted class and rows of each cell that is not empty, by rising class."""
+        section = self.data["confusion_matrix"]
+        if section["format"] == "coo":
+            return np.array(section["cells"], np.int64).reshape(-1, 3)
+        true, predicted = np.nonzero(self.confusion_matrix)
+        return np.column_stack([true, predicted, self.confusion_matrix[true, predicted]])
 
     @property
     def classes(self) -> list[str]:

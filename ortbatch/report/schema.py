@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ortbatch.report.wellformed import without_wellformed
+
 _COUNT = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "number"}
@@ -63,11 +65,14 @@ _MATRIX: dict[str, Any] = {
             "classes": _list(_TEXT),
             "rows": {"const": "true"},
             "columns": {"const": "predicted"},
-            "format": {"enum": ["dense", "coo"]},
+            "format": {
+                "enum": ["dense", "coo"],
+                "description": "coo above 100 classes: the matrix of 10,000 would be 100,000,000 numbers.",
+            },
             "counts": {**_list(_list(_COUNT)), "description": "Row = true class, column = predicted class."},
             "cells": {
                 **_list({**_list(_COUNT), "minItems": 3, "maxItems": 3}),
-                "description": "[true, predicted, rows]",
+                "description": "[true, predicted, rows] of each cell that is not empty, classes by index from 0.",
             },
         },
         optional=("counts", "cells"),
@@ -121,22 +126,41 @@ _GATE = _object(
     }
 )
 _FINDING = _object({"severity": {"enum": ["info", "warning", "error"]}, "code": _TEXT, "text": _TEXT})
+_RUNG = _object(
+    {
+        "rows": _COUNT,
+        "rows_per_s": {"type": ["number", "null"], "description": "Best of several timings, all streams together."},
+        "same_scores": {"type": "boolean", "description": "Did the rows tried get the same bits as by the rule?"},
+    }
+)
+_BATCH_SIZE = _object(
+    {
+        "rows": _COUNT,
+        "how": {"enum": ["job", "model", "rule", "batch_dependent", "tuned", "folder"]},
+        "why": _TEXT,
+        "seconds": {**_NUMBER, "description": "Time that the tuning took."},
+        "streams": {**_COUNT, "description": "Streams timed at once."},
+        "ladder": _list(_RUNG),
+    }
+)
 _PROVENANCE = _object(
     {
         "identity": {**_map(_TEXT), "description": "What the counts are a function of."},
         "model": {"type": "object", "properties": {"sha256": _TEXT}, "required": ["sha256"]},
         "data": {"type": "object", "properties": {"plan_digest": _TEXT}, "required": ["plan_digest"]},
         "binding": {"type": "object"},
+        "batch_size": {**_BATCH_SIZE, "description": "How the batch size was found."},
         "versions": _map(_TEXT),
         "engine": {
             "type": "object",
-            "properties": {"engine": _TEXT, "workers": _COUNT, "streams_per_worker": _COUNT},
+            "properties": {"engine": _TEXT, "by": _TEXT, "workers": _COUNT, "streams_per_worker": _COUNT},
             "required": ["engine", "workers", "streams_per_worker"],
         },
         "host": {"type": "object"},
         "retries": _COUNT,
         "faults": _list(_TEXT),
-    }
+    },
+    optional=("batch_size",),
 )
 
 REPORT_SCHEMA: dict[str, Any] = {
@@ -197,22 +221,11 @@ def problems_of(report: object) -> list[str]:
     from jsonschema import Draft202012Validator
 
     validator = Draft202012Validator(REPORT_SCHEMA)
-    errors = sorted(validator.iter_errors(_without_good_cells(report)), key=lambda error: str(list(error.path)))
+    errors = sorted(
+        validator.iter_errors(without_wellformed(report, _PER_CLASS)), key=lambda error: str(list(error.path))
+    )
     problems = [f"{'.'.join(map(str, error.path)) or 'report'}: {error.message[:300]}" for error in errors]
     return problems or [*_not_finite(report, "report"), *_wrong_sizes(cast(dict[str, Any], report))]
-
-
-def _without_good_cells(report: object) -> object:
-    """A sparse matrix may have a million cells; jsonschema checks 100,000 a second, so they are checked by hand."""
-    matrix = report.get("confusion_matrix") if isinstance(report, dict) else None
-    cells = matrix.get("cells") if isinstance(matrix, dict) else None
-    if not isinstance(cells, list) or not all(_is_cell(cell) for cell in cells):
-        return report
-    return {**cast(dict[str, Any], report), "confusion_matrix": {**cast(dict[str, Any], matrix), "cells": []}}
-
-
-def _is_cell(cell: object) -> bool:
-    return isinstance(cell, list) and len(cell) == 3 and all(type(n) is int and n >= 0 for n in cell)
 
 
 def _not_finite(value: object, where: str) -> Iterator[str]:

@@ -112,6 +112,27 @@ class BlindToLayout(Sound):
         return type(self)(self.kinds, add(self.counts, other.counts))
 
 
+class FirstOfMany(Sound):
+    @classmethod
+    def merged(cls, values: Sequence[Self]) -> Self:
+        return values[0]
+
+
+class WritableOfMany(Sound):
+    @classmethod
+    def merged(cls, values: Sequence[Self]) -> Self:
+        total = values[0].counts.copy()
+        for value in values[1:]:
+            total += value.counts
+        return cls(values[0].kinds, total)
+
+
+class ManyOfAnyLayout(Sound):
+    @classmethod
+    def merged(cls, values: Sequence[Self]) -> Self:
+        return cls(values[0].kinds, frozen(np.sum([value.counts for value in values], axis=0)))
+
+
 class VagueRefusal(Sound):
     def merge(self, other: Self) -> Self:
         if self.kinds != other.kinds:

@@ -16,6 +16,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ortbatch.errors import MergeError
+from ortbatch.metrics.value import merged
 
 Law = Callable[["Case", st.DataObject], None]
 
@@ -84,10 +85,10 @@ def fold(values: Sequence[Any]) -> Any:
     return total
 
 
-def refusal(one: Any, other: Any) -> str:
+def refusal(merge: Callable[[Any], Any], values: Any) -> str:
     """The message of the MergeError, or the word `merged`."""
     try:
-        one.merge(other)
+        merge(values)
     except MergeError as error:
         return str(error)
     return "merged"
@@ -132,6 +133,18 @@ def homomorphism(case: Case, data: st.DataObject) -> None:
     assert content(case.of([])) == content(case.empty())
 
 
+def many_at_once(case: Case, data: st.DataObject) -> None:
+    leaves = case.leaves(data)
+    before = [content(leaf) for leaf in leaves]
+    total = merged(leaves)
+    assert content(total) == content(fold(leaves))
+    assert content(merged(leaves[:1])) == before[0]
+    assert [content(leaf) for leaf in leaves] == before
+    for part in containers(total):
+        assert not isinstance(part, np.ndarray) or not part.flags.writeable
+        assert not any(share(part, theirs) for leaf in leaves for theirs in containers(leaf))
+
+
 def purity(case: Case, data: st.DataObject) -> None:
     a = case.leaf(data)
     b = data.draw(st.sampled_from([case.leaf(data), case.empty(), a]), label="other")
@@ -167,8 +180,8 @@ def equality(case: Case, data: st.DataObject) -> None:
 def unlike_layouts(case: Case, data: st.DataObject) -> None:
     pair = data.draw(st.sampled_from(case.unlike))
     for one, other in ((pair.left, pair.right), (pair.right, pair.left)):
-        message = refusal(one, other)
-        assert all(name in message for name in pair.names), message
+        for message in (refusal(one.merge, other), refusal(merged, [one, one, other])):
+            assert all(name in message for name in pair.names), message
 
 
 LAWS: tuple[Law, ...] = (
@@ -176,6 +189,7 @@ LAWS: tuple[Law, ...] = (
     associativity,
     commutativity,
     any_tree_of_any_order,
+    many_at_once,
     homomorphism,
     purity,
     pickling,

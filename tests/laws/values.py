@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from ortbatch.metrics.agreement import Agreement
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import CELLS, HIGHEST_NS, LatencyHistogram
@@ -32,9 +33,13 @@ score_row = st.tuples(st.tuples(log_odds, log_odds, log_odds), class_index, st.i
 latency_ns = st.integers(0, 5_000) | st.integers(0, 2 * HIGHEST_NS) | st.integers(HIGHEST_NS, HIGHEST_NS + 2)
 
 
-def confusion_of(rows: Rows) -> ConfusionMatrix:
+def cells_of(*shape: int) -> Callable[[Rows], Cells]:
+    return lambda rows: Cells.of(shape, np.array(rows, np.int64))
+
+
+def confusion_of(rows: Rows, classes: Sequence[str] = CLASSES) -> ConfusionMatrix:
     true, predicted = np.array(rows, np.int64).reshape(-1, 2).T
-    return ConfusionMatrix.of(CLASSES, true, predicted)
+    return ConfusionMatrix.of(classes, true, predicted)
 
 
 def scores_of(rows: Rows, bins: int = 64) -> ScoreHistogram:
@@ -67,6 +72,24 @@ def agreement_of(rows: Rows) -> Agreement:
 
 
 COVERAGE = Case("Coverage", st.sampled_from(FATES), coverage_of, Coverage.empty)
+UNLIKE_CELLS = (Unlike(Cells.empty((2, 3)), Cells.empty((3, 2)), ("(2, 3)", "(3, 2)")),)
+CELLS_CASES = (
+    # Ten rows of a leaf fill more or less than half of twelve cells: trees mix both forms.
+    Case("Cells", st.integers(0, 11), cells_of(3, 4), lambda: Cells.empty((3, 4)), UNLIKE_CELLS),
+    Case(
+        "Cells, many and few filled",
+        st.integers(0, 2) | st.integers(0, 10**8 - 1) | st.just(10**8 - 1),
+        cells_of(10**4, 10**4),
+        lambda: Cells.empty((10**4, 10**4)),
+    ),
+)
+MANY_CLASSES = tuple(f"class_{index}" for index in range(300))
+CONFUSION_OF_MANY = Case(
+    "ConfusionMatrix of 300 classes",
+    st.tuples(st.integers(0, 299), st.integers(0, 299)),
+    lambda rows: confusion_of(rows, MANY_CLASSES),
+    lambda: ConfusionMatrix.empty(MANY_CLASSES),
+)
 CONFUSION = Case(
     "ConfusionMatrix",
     st.tuples(class_index, class_index),
@@ -132,4 +155,4 @@ TALLY = Case(
     ),
 )
 
-CASES = (CONFUSION, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, AGREEMENT, TALLY)
+CASES = (*CELLS_CASES, CONFUSION, CONFUSION_OF_MANY, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, AGREEMENT, TALLY)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+from functools import reduce
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import coo_matrix
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef
 
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
-from ortbatch.metrics.value import frozen
 
 
 def names(size: int) -> tuple[str, ...]:
@@ -26,6 +31,16 @@ def test_counts_equal_scikit_learn(size: int) -> None:
     true, predicted = draw_rows(size, 20_000)
     expected = confusion_matrix(true, predicted, labels=range(size))
     assert np.array_equal(ConfusionMatrix.of(names(size), true, predicted).counts, expected)
+
+
+@pytest.mark.parametrize("size", [300, 10_000])
+def test_cells_of_many_classes_equal_scipys(size: int) -> None:
+    true, predicted = draw_rows(size, 20_000)
+    expected = coo_matrix((np.ones(true.size, np.int64), (true, predicted)), (size, size)).tocsr()
+    expected.sum_duplicates()
+    rows, columns, counts = ConfusionMatrix.of(names(size), true, predicted).cells()
+    assert np.array_equal((rows, columns), expected.nonzero())
+    assert np.array_equal(counts, expected.data)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4))))
@@ -96,5 +111,47 @@ def test_cells_as_weights_give_the_metric_of_the_rows(metric: object) -> None:
 
 
 def test_rows_are_exact_beyond_the_integers_of_a_float() -> None:
-    matrix = ConfusionMatrix(("a", "b"), frozen(np.array([[2**53, 1], [2**53, 1]], np.int64)))
+    matrix = ConfusionMatrix(("a", "b"), Cells.of_dense(np.array([[2**53, 1], [2**53, 1]], np.int64)))
     assert matrix.merge(matrix).rows == 2**55 + 4
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("rows", [(-1, 0), (0, -1), (2, 0), (0, 2)])
+def test_an_index_outside_that_lands_on_another_cell_is_refused(rows: tuple[int, int], dtype: type) -> None:
+    true, predicted = np.array([rows], dtype).T
+    with pytest.raises(ValueError, match=r"index outside \[0, 2\)"):
+        ConfusionMatrix.of(("a", "b"), true, predicted)
+
+
+def test_ten_thousand_classes_take_no_memory_of_their_square() -> None:
+    classes = names(10_000)
+    columns = [draw_rows(10_000, 3_000), draw_rows(10_000, 3_000)]
+    tracemalloc.start()
+    total = reduce(ConfusionMatrix.merge, [ConfusionMatrix.of(classes, *pair) for pair in columns])
+    total.cells()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total.rows == 6_000
+    assert peak < 2_000_000
+
+
+def test_matrices_of_the_same_classes_merge_without_comparing_their_names() -> None:
+    class Names(tuple[str, ...]):
+        def __ne__(self, other: object) -> bool:
+            raise AssertionError("compared")
+
+        __slots__ = ()
+
+    classes = Names(names(3))
+    matrices = [ConfusionMatrix(classes, Cells.of((3, 3), np.array([index]))) for index in range(3)]
+    assert reduce(ConfusionMatrix.merge, matrices).rows == ConfusionMatrix.merged(matrices).rows == 3
+
+
+def test_a_thousand_small_matrices_of_ten_thousand_classes_merge_in_a_blink() -> None:
+    classes = names(10_000)
+    rng = np.random.default_rng(0)
+    matrices = [ConfusionMatrix.of(classes, *rng.integers(0, 10_000, (2, 200))) for _ in range(1_000)]
+    start = time.process_time()
+    total = ConfusionMatrix.merged(matrices)
+    assert time.process_time() - start < 0.5
+    assert total == reduce(ConfusionMatrix.merge, matrices)

@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.scores import Bounded, ScoreHistogram
-from ortbatch.metrics.value import frozen
 
 ROUNDING = 1e-12
 Groups = tuple[tuple[int, int], ...]  # (positives, negatives) of each tied group
@@ -38,7 +38,7 @@ def cells(negative: list[int], positive: list[int]) -> ScoreHistogram:
     """A histogram from its counts by rising cell, all in the first half."""
     counts = np.zeros((1, 2, 2, len(negative)), np.int64)
     counts[0, 0] = negative, positive
-    return ScoreHistogram(("yes",), frozen(counts))
+    return ScoreHistogram(("yes",), Cells.of_dense(counts))
 
 
 def bounded(value: Bounded | str) -> Bounded:

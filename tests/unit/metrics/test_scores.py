@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
-from ortbatch.metrics.scores import BINARY_BINS, Bounded, ScoreHistogram, cells_of, halves, macro
+from ortbatch.metrics.scores import BINARY_BINS, Bounded, ScoreHistogram, cells_of, halves, joint_cells, macro
 
 BINS = [64, 1_024, 4_096, BINARY_BINS]
 odds = st.floats(allow_nan=False) | st.floats(-25, 25) | st.integers(-33_000, 33_000).map(lambda k: k * 3 / 4_096)
@@ -73,6 +73,68 @@ def test_counts_equal_a_loop(rows: list[tuple[float, float, bool, bool, int]]) -
     truth = np.array([row[2:4] for row in rows], np.bool_).reshape(-1, 2)
     histogram = ScoreHistogram.of(["a", "b"], 64, z, truth, np.array([row[4] for row in rows], np.uint8))
     assert np.array_equal(histogram.counts, expected)
+
+
+rows_of_a_curve = st.lists(st.tuples(odds, st.booleans(), st.integers(0, 1)), max_size=20)
+
+
+def columns_of(rows: list[tuple[float, bool, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    z, truth, half = (np.array([row[place] for row in rows]) for place in range(3))
+    return z.astype(np.float64), truth.astype(np.bool_), half.astype(np.uint8)
+
+
+@given(rows_of_a_curve, st.sampled_from(BINS))
+def test_a_joint_cell_is_the_place_in_the_block_of_its_curve(rows: list[tuple[float, bool, int]], bins: int) -> None:
+    shape = (2, 2, bins + 4)
+    places = [(half, int(truth), cell_by_fractions(z, bins)) for z, truth, half in rows]
+    cells = joint_cells(*columns_of(rows), bins)
+    assert cells.dtype == np.int64
+    assert cells.tolist() == [int(np.ravel_multi_index(place, shape)) for place in places]
+
+
+@given(rows_of_a_curve, st.integers(0, 20))
+def test_cells_of_chunks_count_as_their_rows(rows: list[tuple[float, bool, int]], cut: int) -> None:
+    z, truth, half = columns_of(rows)
+    chunks = [joint_cells(z[part], truth[part], half[part], 64) for part in (slice(cut), slice(cut, None))]
+    expected = ScoreHistogram.of(["a"], 64, z[:, None], truth[:, None], half)
+    assert ScoreHistogram.of_cells(["a"], 64, [np.concatenate(chunks)]) == expected
+
+
+def test_cells_of_several_curves_count_each_in_its_own() -> None:
+    cells = [np.array([0, 271]), np.array([5, 5]), np.array([3, 68])]
+    counts = ScoreHistogram.of_cells(["a", "b", "c"], 64, cells).counts
+    assert np.argwhere(counts).tolist() == [[0, 0, 0, 0], [0, 1, 1, 67], [1, 0, 0, 5], [2, 0, 0, 3], [2, 0, 1, 0]]
+    assert counts[1, 0, 0, 5] == 2
+
+
+@pytest.mark.parametrize("cell", [-1, 272])
+@pytest.mark.parametrize("curve", [0, 1])
+def test_a_cell_of_another_curve_is_refused(curve: int, cell: int) -> None:
+    cells = [np.array([1, 2]), np.array([1, 2])]
+    cells[curve][1] = cell
+    with pytest.raises(ValueError, match=r"cell index outside \[0, 272\)"):
+        ScoreHistogram.of_cells(["a", "b"], 64, cells)
+
+
+@pytest.mark.parametrize("lengths", [[2], [2, 3], [2, 2, 2], []])
+def test_cells_that_are_not_one_a_row_and_curve_are_refused(lengths: list[int]) -> None:
+    with pytest.raises(ValueError, match="expected cells of 2 curves, as many of each, got"):
+        ScoreHistogram.of_cells(["a", "b"], 64, [np.zeros(length, np.int64) for length in lengths])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_row_that_is_no_number_is_refused_beside_any_other(place: int) -> None:
+    z = np.array([np.inf, -np.inf, 0.0])
+    z[place] = np.nan
+    with pytest.raises(ValueError, match="a score is NaN"):
+        joint_cells(z, np.zeros(3, np.bool_), np.zeros(3, np.uint8), 64)
+
+
+def test_scores_are_not_changed_by_counting() -> None:
+    z = np.array([-np.inf, -30.0, -1e-300, 3.0, 30.0, np.inf])
+    before = z.copy()
+    cells_of(z, 64)
+    assert np.array_equal(z, before)
 
 
 def test_a_histogram_without_curves_counts_nothing() -> None:

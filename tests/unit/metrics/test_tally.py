@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import time
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -51,6 +53,27 @@ def test_a_merge_merges_each_field_with_its_own() -> None:
     merged = a.merge(b)
     for name in Tally.__dataclass_fields__:
         assert getattr(merged, name) == getattr(a, name).merge(getattr(b, name)), name
+
+
+def test_many_tallies_at_once_are_one_after_another() -> None:
+    tallies = [Tally.empty(CLASSES, ["yes"]), *(tally_of(100 * seed, seed) for seed in range(12))]
+    assert Tally.merged(tallies) == reduce(Tally.merge, tallies)
+    assert Tally.merged(tallies[:2]) == tallies[1]
+
+
+def test_a_thousand_tallies_merge_in_the_time_of_a_batch() -> None:
+    tallies = [tally_of(200, seed) for seed in range(1_000)]
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        Tally.merged(tallies)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.15
+
+
+def test_many_tallies_of_other_classes_are_refused() -> None:
+    with pytest.raises(MergeError, match="classes of confusion matrices differ"):
+        Tally.merged([tally_of(5, 0), Tally.empty(CLASSES[::-1], ["yes"])])
 
 
 def test_a_difference_in_any_field_is_a_difference() -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from ortbatch.errors import MergeError
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import ScoreHistogram
-from ortbatch.metrics.value import Counts, Value, add, frozen, require_same, zeros
+from ortbatch.metrics.stages import StageTimes
+from ortbatch.metrics.value import Counts, Value, add, frozen, merged, require_inside, require_same, zeros
 
 LARGEST = 2**63 - 1
 
@@ -44,8 +46,8 @@ def test_a_count_beyond_int64_is_refused(a: int, b: int) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        ConfusionMatrix(("a",), counts(LARGEST).reshape(1, 1)),
-        ScoreHistogram((), counts(LARGEST).reshape(1, 1, 1, 1)),
+        ConfusionMatrix(("a",), Cells.of_dense(counts(LARGEST).reshape(1, 1))),
+        ScoreHistogram((), Cells.of_dense(counts(LARGEST).reshape(1, 1, 1, 1))),
         LatencyHistogram(counts(LARGEST)),
     ],
     ids=lambda value: type(value).__name__,
@@ -75,10 +77,11 @@ def test_equality_is_of_bytes_not_of_identity() -> None:
         Held(counts(1)),
         Held(counts(1, 2).reshape(2, 1)),
         Held(np.array([1.0, 2.0])),  # type: ignore[arg-type]
+        Held(None),  # type: ignore[arg-type]
         AlsoHeld(counts(1, 2)),
         (1, 2),
     ],
-    ids=["cell", "length", "shape", "dtype", "type", "tuple"],
+    ids=["cell", "length", "shape", "dtype", "none", "type", "tuple"],
 )
 def test_values_differ_by(other: object) -> None:
     assert Held(counts(1, 2)) != other
@@ -130,3 +133,37 @@ def test_a_long_layout_that_is_the_beginning_of_the_other_is_refused() -> None:
     names = tuple(f"class_{index}" for index in range(1_000))
     with pytest.raises(MergeError, match=r"from index 998, \(\) and \('class_998', 'class_999'\)"):
         require_same("classes", names[:998], names)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 8, 100])
+def test_values_that_cannot_merge_many_are_merged_two_by_two(number: int) -> None:
+    total = number * (number - 1) // 2
+    assert merged([StageTimes(read=index, wait=1) for index in range(number)]) == StageTimes(read=total, wait=number)
+
+
+def test_a_value_that_grows_is_not_copied_at_every_merge() -> None:
+    copied = []
+
+    @dataclass(frozen=True)
+    class Growing:
+        rows: tuple[int, ...]
+
+        def merge(self, other: Growing) -> Growing:
+            copied.append(len(self.rows) + len(other.rows))
+            return Growing(tuple(sorted(self.rows + other.rows)))
+
+    assert merged([Growing((index,)) for index in range(1_000)]).rows == tuple(range(1_000))
+    assert sum(copied) <= 1_000 * 10
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, np.uint64])
+def test_indices_inside_are_accepted(dtype: type) -> None:
+    require_inside("cell", np.array([0, 4, 2], dtype), 5)
+    require_inside("cell", np.array([], dtype), 0)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, ">i8"])
+@pytest.mark.parametrize("index", [-1, -128, 5])
+def test_an_index_outside_is_refused_naming_the_extremes(index: int, dtype: type | str) -> None:
+    with pytest.raises(ValueError, match=rf"cell index outside \[0, 5\): {min(index, 0)} to {max(index, 3)}"):
+        require_inside("cell", np.array([0, index, 3], dtype), 5)

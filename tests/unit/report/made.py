@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.job import Job
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import LatencyHistogram
@@ -17,7 +18,6 @@ from ortbatch.metrics.scores import ScoreHistogram
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
 from ortbatch.metrics.tally import Tally
-from ortbatch.metrics.value import frozen
 from ortbatch.report.build import RunFacts, build_report
 
 MILLISECOND = 1_000_000
@@ -35,7 +35,7 @@ def label_tally(counts: Sequence[Sequence[int]] | NDArray[np.int64], classes: Se
     return replace(
         Tally.empty(chosen, ()),
         coverage=Coverage(planned=rows, evaluated=rows),
-        confusion=ConfusionMatrix(chosen, frozen(matrix)),
+        confusion=ConfusionMatrix(chosen, Cells.of_dense(matrix)),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn import metrics
 
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
-from ortbatch.metrics.value import frozen
+from ortbatch.metrics.tally import Tally
 from ortbatch.report.encode import plain
-from ortbatch.report.quality import _by_cells, _by_margins, quality_section
+from ortbatch.report.quality import _by_cells, _by_margins, class_counts, quality_section
 from tests.unit.report.made import CATS, label_tally, names, score_tally
 
 Matrix = NDArray[np.int64]
@@ -134,7 +137,7 @@ def test_majority_class_accuracy_is_that_of_the_best_constant(counts: Matrix) ->
 @SETTINGS
 @given(matrices((50,)))
 def test_margins_give_what_cells_give(counts: Matrix) -> None:
-    confusion = ConfusionMatrix(names(50), frozen(counts))
+    confusion = ConfusionMatrix(names(50), Cells.of_dense(counts))
     margins, cells = _by_margins(confusion), _by_cells(confusion)
     assert margins.keys() == cells.keys()
     for name, value in cells.items():
@@ -164,6 +167,32 @@ def thousand() -> tuple[Matrix, dict[str, Any]]:
     predicted = np.where(rng.random(true.size) < 0.7, true, rng.integers(0, 1_000, true.size))
     counts = ConfusionMatrix.of(names(1_000), true, predicted).counts
     return counts, quality(counts)
+
+
+@pytest.mark.parametrize("size", [257, 300])
+def test_sparse_and_dense_matrices_of_many_classes_give_the_same(size: int) -> None:
+    rng = np.random.default_rng(size)
+    few = rng.integers(0, size, (2, 2_000))
+    every = np.stack(np.divmod(np.arange(size * size), size))
+    for rows in (few, np.concatenate([few, every], axis=1)):
+        confusion = ConfusionMatrix.of(names(size), *rows)
+        assert (confusion.table.indices is None) == (rows.shape[1] > 2_000)
+        cells = _by_cells(confusion)
+        assert _by_margins(confusion) == {name: pytest.approx(value, abs=1e-12) for name, value in cells.items()}
+        hits, matrix = class_counts(confusion), metrics.multilabel_confusion_matrix(*rows, labels=range(size))
+        assert [[c.tn, c.fp, c.fn, c.tp] for c in hits] == matrix.reshape(-1, 4).tolist()
+
+
+def test_ten_thousand_classes_need_no_memory_of_their_square() -> None:
+    rng = np.random.default_rng(0)
+    confusion = ConfusionMatrix.of(names(10_000), *rng.integers(0, 10_000, (2, 3_000)))
+    tally = replace(Tally.empty(confusion.classes, ()), confusion=confusion)
+    tracemalloc.start()
+    section = quality_section(tally, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert section["rows"] == 3_000
+    assert peak < 100_000_000
 
 
 @SETTINGS

@@ -49,6 +49,17 @@ def test_status_exit_code_classes_and_matrix_are_at_hand() -> None:
     assert made.confusion_matrix.tolist() == [[9, 1, 0], [2, 17, 1], [0, 0, 30]]
 
 
+@pytest.mark.parametrize("size", [3, 100, 101, 150])
+@pytest.mark.parametrize("share", [0, 0.05, 1])
+def test_cells_are_those_of_the_matrix_in_either_form(size: int, share: float) -> None:
+    rng = np.random.default_rng(size)
+    counts = rng.integers(1, 10**6, (size, size)) * (rng.random((size, size)) < share)
+    made = stored(report(label_tally(counts)))
+    assert np.array_equal(made.confusion_matrix, counts)
+    assert made.confusion_cells.tolist() == [[*cell, counts[tuple(cell)]] for cell in np.argwhere(counts).tolist()]
+    assert made.confusion_cells.shape[1] == 3
+
+
 @SETTINGS
 @given(st.binary(max_size=60) | st.text(max_size=60) | st.sampled_from(["[" * 100_000, "NaN", "[]", "{}", "null"]))
 def test_garbage_is_refused_by_its_path(text: str | bytes) -> None:
