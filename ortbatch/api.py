@@ -5,6 +5,7 @@ The engine is imported by the functions that run something: reading and judging 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
@@ -15,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ortbatch.data.storage import is_remote
-from ortbatch.engine.folder import RunFolder, differing, parts_of
+from ortbatch.data.storage import is_remote, read_bytes
+from ortbatch.engine.folder import PLAN, RunFolder, differing, parts_of
 from ortbatch.errors import JobError, OrtbatchError, Problem, ReportError, RunFolderError
 from ortbatch.job import Gate, Job, load_job
 from ortbatch.job.gates import check_class
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from ortbatch.engine.latency import SingleSetup
     from ortbatch.engine.prepare import Prepared
 
-_RAY_FROM_BYTES = 10 << 30
 # What a stored exit code depends on besides the identity of the run.
 _JUDGED_BY = ("gates", "data.max_bad_rows", "latency")
 _ENGINES = ("auto", "ray", "inline")
@@ -113,18 +113,19 @@ def run_job(job: Job, options: Options) -> Outcome:
     started = datetime.now(UTC)
     begun = time.perf_counter()
     _check_engine(job, options)
-    prepared = prepare(job)
     folder = _folder(job, options, started)
+    prepared = prepare(job, None if options.force else _batch_size_in(folder))
     if not options.force and folder.holds_report():
         return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
     folder.restart(prepared) if options.force else folder.begin(prepared)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{prepared.evaluation_digest[:8]}-{secrets.token_hex(2)}"
-    with closing(_fleet(prepared, options, run_id)) as fleet:
+    engine, why = choose_engine(prepared, options)
+    with closing(_fleet(prepared, engine, options.address, run_id)) as fleet:
         completed = drive(prepared, fleet, options.show, options.order)
         single = fleet.measure(_single_setup(prepared))
-        engine = fleet.describe()
+        described = {**fleet.describe(), "by": why}
     timing = Timing(run_id, f"{started:%Y-%m-%dT%H:%M:%SZ}", time.perf_counter() - begun)
-    facts = run_facts(prepared, completed, single, engine, timing)
+    facts = run_facts(prepared, completed, single, described, timing)
     data = build_report(job, completed.state.tally, len(completed.state.shards), facts)
     if problems := problems_of(data):
         raise OrtbatchError(f"the report breaks its own schema (a defect of ortbatch): {problems[0]}")
@@ -219,11 +220,23 @@ def _part(job: Mapping[str, Any], dotted: str) -> Any:
     return job
 
 
-def _fleet(prepared: Prepared, options: Options, run_id: str) -> Fleet:
-    if _engine(prepared, options) == "ray":
+def _batch_size_in(folder: RunFolder) -> int | None:
+    """Batch size of the run in a folder, finished or not; None if there is none, or what is there says none."""
+    try:
+        if folder.holds_report():
+            identity = json.loads(folder.read_report())["provenance"]["identity"]
+        else:
+            identity = json.loads(read_bytes(folder.file(PLAN)))["identity"]
+        return int(identity["batch_size"])
+    except (OrtbatchError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _fleet(prepared: Prepared, engine: str, address: str | None, run_id: str) -> Fleet:
+    if engine == "ray":
         from ortbatch.engine.cluster import RayFleet
 
-        return RayFleet(prepared, options.address, run_id)
+        return RayFleet(prepared, address, run_id)
     from ortbatch.engine.inline import InlineFleet
 
     return InlineFleet(prepared)
@@ -237,14 +250,20 @@ def _check_engine(job: Job, options: Options) -> None:
         raise JobError([Problem(job.name, "execution.workers", said)])
 
 
-def _engine(prepared: Prepared, options: Options) -> str:
-    """`auto`: Ray if there is a cluster to go to, the job wants several workers or the data are large; else here."""
+def choose_engine(prepared: Prepared, options: Options) -> tuple[str, str]:
+    """`auto`: Ray if there is a cluster to go to or the job wants several workers, else what ends first; and why."""
+    from ortbatch.engine.host import available_cpus
+    from ortbatch.engine.layout import ends_first
+
     if options.engine != "auto":
-        return options.engine
-    size = sum(sum(file.group_bytes) for file in prepared.plan.files)
-    several = prepared.job.execution.workers not in ("auto", 1)
-    cluster = options.address or os.environ.get("RAY_ADDRESS")
-    return "ray" if cluster or several or size >= _RAY_FROM_BYTES else "inline"
+        return options.engine, "asked for"
+    if options.address:
+        return "ray", "an address is given"
+    if os.environ.get("RAY_ADDRESS"):
+        return "ray", "RAY_ADDRESS is set"
+    if prepared.job.execution.workers not in ("auto", 1):
+        return "ray", f"`execution.workers` asks for {prepared.job.execution.workers}"
+    return ends_first(prepared.work, available_cpus())
 
 
 def _single_setup(prepared: Prepared) -> SingleSetup:

@@ -106,7 +106,7 @@ def _bound_by_order(prepared: Prepared) -> list[dict[str, str]]:
 
 
 def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, object]) -> dict[str, Any]:
-    model, evaluation = prepared.model, prepared.evaluation
+    model, evaluation, tuning = prepared.model, prepared.evaluation, prepared.tuning
     host = {"cpus": engine.get("cpus", [])}
     workers = {key: value for key, value in engine.items() if key != "cpus"}
     return {
@@ -132,6 +132,14 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
                 "scores_depend_on_batch": prepared.dependence.scores,
             },
         },
+        "batch_size": {
+            "rows": evaluation.batch_size,
+            "how": prepared.batch_size_by,
+            "why": tuning.why,
+            "seconds": round(tuning.seconds, 6),
+            "streams": tuning.streams,
+            "ladder": [asdict(rung) for rung in tuning.rungs],
+        },
         "versions": {name: metadata.version(name) for name in _VERSIONED},
         "engine": {**workers, "workers_joined": completed.workers},
         "host": host,
@@ -148,5 +156,6 @@ def _binding(binding: InputBinding) -> dict[str, Any]:
         "row_shape": list(binding.row_shape),
         "dtype": binding.cast.dtype,
         "list": binding.is_list,
+        "by_columns": binding.by_columns,
         "how": binding.how,
     }

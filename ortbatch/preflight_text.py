@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ortbatch.api import Options, choose_engine
 from ortbatch.report.format import name
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     labels = evaluation.labels
     console.print(Text(f"label: column {name(labels.column)}, by {labels.by}"))
     company = f"{prepared.dependence.labels:,} of {prepared.dependence.rows:,}"
-    size = f"{evaluation.batch_size:,} (by {prepared.batch_size_by})"
+    size = f"{evaluation.batch_size:,} (by {prepared.batch_size_by}: {prepared.tuning.why})"
     console.print(Text(f"batch size: {size}; labels that depend on the batch: {company}"))
+    engine, why = choose_engine(prepared, Options())
+    console.print(Text(f"engine: {engine} ({why})"))
     rejected = prepared.decoded.rejected
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in sorted(rejected.items())) or "none rejected"
     good = len(prepared.decoded.labels)

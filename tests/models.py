@@ -94,3 +94,23 @@ def mixed_model(path: Path, columns: int, end: str = "logits", seed: int = 0) ->
     output = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", columns])
     constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(bias, "b")]
     return save(path, helper.make_graph(nodes, "mixed", inputs, [output], constants))
+
+
+def product_model(
+    path: Path,
+    features: int,
+    columns: int,
+    *,
+    op: str = "Gemm",
+    batch: str | int = "N",
+    seed: int = 0,
+    **flags: int,
+) -> Path:
+    """One product out = x · W, op Gemm or MatMul; `transA` and `transB` turn its operands."""
+    weights, _ = linear_weights(features, columns, seed)
+    stored = np.ascontiguousarray(weights.T) if flags.get("transB") else weights
+    shape = [features, batch] if flags.get("transA") else [batch, features]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [batch, columns])
+    node = helper.make_node(op, ["x", "w"], ["out"], **flags)
+    return save(path, helper.make_graph([node], "product", [x], [out], [numpy_helper.from_array(stored, "w")]))

@@ -22,6 +22,13 @@ BAD_FEATURES = (NULL_FEATURE, WRONG_LENGTH, TOO_LONG, INEXACT_VALUE)
 """Reasons in the order in which a row with several of them counts."""
 
 
+_PLAIN = {
+    str(kind): kind
+    for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
+} | {"float32": pa.float32(), "float64": pa.float64()}
+"""NumPy name → the type whose values lie in memory as NumPy has them."""
+
+
 @dataclass(frozen=True)
 class Cast:
     """How a column becomes an array.
@@ -109,6 +116,8 @@ def _family_of(dtype: DTypeLike) -> str:
 
 def take_scalars(column: pa.ChunkedArray, cast: Cast) -> Taken:
     """A column of numbers, booleans or text as dtype[N]; the type was checked with `castable`."""
+    if column.num_chunks == 1 and column.type == _PLAIN.get(cast.dtype) and not (chunk := column.chunk(0)).null_count:
+        return Taken(chunk.to_numpy(), {})
     array = one_chunk(_decode(column))
     if cast.dtype == "string":
         return _take_text(array, cast)

@@ -70,14 +70,14 @@ class Features:
         self.rows = rows.size
 
     def batch(self, start: int, stop: int, buffers: Mapping[str, NDArray[Any]]) -> Feed:
-        """Inputs of rows [start, stop), each of its dtype and shape [stop - start, *row_shape].
+        """Inputs of rows [start, stop), each of its dtype and shape [stop - start, *row_shape], or its transpose.
 
         An input padded to the longest list has that of these rows as its length, and so have those made beside it.
 
         Args:
             start: first row.
             stop: end of the rows.
-            buffers: input name → array of at least stop - start rows, from `new_buffers`; overwritten.
+            buffers: input name → values of at least stop - start rows, from `new_buffers`; overwritten.
         """
         feed = {name: ragged.padded(start, stop) for name, ragged in self._ragged.items()}
         for binding in self._made:
@@ -86,7 +86,12 @@ class Features:
             if binding.is_list:
                 feed[binding.name] = arrays[0][start:stop].reshape(stop - start, *binding.row_shape)
                 continue
-            packed = buffers[binding.name][: stop - start]
+            buffer = buffers[binding.name][: (stop - start) * len(arrays)]
+            if binding.by_columns:
+                np.concatenate([array[start:stop] for array in arrays], out=buffer)
+                feed[binding.name] = buffer.reshape(len(arrays), stop - start)
+                continue
+            packed = buffer.reshape(stop - start, len(arrays))
             for place, array in enumerate(arrays):
                 packed[:, place] = array[start:stop]
             feed[binding.name] = packed.reshape(stop - start, *binding.row_shape)
@@ -105,7 +110,7 @@ class Features:
 def new_buffers(bindings: Sequence[InputBinding], batch_size: int) -> dict[str, NDArray[Any]]:
     """Buffers for `Features.batch`, one a stream."""
     return {
-        binding.name: np.empty((batch_size, len(binding.columns)), binding.cast.element)
+        binding.name: np.empty(batch_size * len(binding.columns), binding.cast.element)
         for binding in bindings
         if binding.columns and not binding.is_list and binding.padding is None
     }

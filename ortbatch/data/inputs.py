@@ -45,6 +45,7 @@ class InputBinding:
         padding: how its ragged lists are made equally long; None if they are so already.
         like: the padded input whose shape it takes: a mask, or beside a `fill`; it has no columns then.
         fill: the one value of the whole input, which has no columns.
+        by_columns: is it fed as [columns, rows], to a model that was made to take it so?
     """
 
     name: str
@@ -56,6 +57,7 @@ class InputBinding:
     padding: Padding | None = None
     like: str | None = None
     fill: float | None = None
+    by_columns: bool = False
 
     @property
     def width(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,27 @@ class Labels:
         if pa.types.is_dictionary(array.type):
             # A null may hide in the dictionary as well as in the indices.
             array = array.dictionary_decode()
+        if (plain := self._plain(array)) is not None:
+            return plain, {}
         null = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
         index, known = self._text(array) if _is_text(array.type) else self._number(array, null)
         unknown = ~known & ~null
         bad = {reason: mask for reason, mask in ((NULL_LABEL, null), (UNKNOWN_LABEL, unknown)) if mask.any()}
         return np.where(known & ~null, index, 0), bad
+
+    def _plain(self, array: pa.Array) -> NDArray[np.int64] | None:
+        """Integers that are all indices of classes, as they mostly are; None where the long way must be gone."""
+        if not pa.types.is_integer(array.type) or array.null_count or not (self.by == "index" or self._counted):
+            return None
+        values: NDArray[Any] = array.to_numpy()
+        if not values.size or (values.min() >= 0 and values.max() < len(self.classes)):
+            return values.astype(np.int64, copy=False)
+        return None
+
+    @cached_property
+    def _counted(self) -> bool:
+        """Are the classes called 0, 1, ...?"""
+        return all(name == str(place) for place, name in enumerate(self.classes))
 
     def _text(self, array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         found = pc.index_in(array.cast(pa.large_string()), value_set=pa.array(self.classes, pa.large_string()))

@@ -8,83 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import chain, islice, takewhile
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 
-from ortbatch.data.footer import Footer, read_footer
+from ortbatch.data.footers import Described, describe_all
 from ortbatch.data.partitions import FolderColumn, folder_columns, with_folders
+from ortbatch.data.shards import Piece, PlannedFile, Shard, Shards
 from ortbatch.data.storage import is_remote, list_files
-from ortbatch.errors import Complaints, DataError, OrtbatchError, StorageError
+from ortbatch.errors import Complaints, DataError
 from ortbatch.job.redaction import redact
 
-_READERS = 16
-_FAILED_SHOWN = 5
+__all__ = ["Piece", "Plan", "PlannedFile", "Shard", "Shards", "make_plan", "sampled"]
+
 _SHARD_BYTES = 64 << 20
 _SHARDS_AT_LEAST = 64
-
-
-@dataclass(frozen=True)
-class PlannedFile:
-    """One data file as its footer describes it.
-
-    Args:
-        uri: where it is.
-        name: its path below the folder that all files share; with size and footer it is the file's identity.
-        size: bytes.
-        footer_sha256: hex digest of the footer.
-        group_rows: rows of each row group.
-        group_bytes: uncompressed bytes of each row group.
-        folders: columns that stand in the names of its folders.
-    """
-
-    uri: str
-    name: str
-    size: int
-    footer_sha256: str
-    group_rows: tuple[int, ...]
-    group_bytes: tuple[int, ...]
-    folders: tuple[FolderColumn, ...] = ()
-
-    @property
-    def rows(self) -> int:
-        """Rows of the file."""
-        return sum(self.group_rows)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A run of row groups [first_group, end_group) of one file, whose first row is row `first_row` of that file.
-
-    `picked` holds, as int64 bytes, the row numbers within the file that a sample picked, rising; None for all. `rows`
-    are the rows that are looked at.
-    """
-
-    file: int
-    first_group: int
-    end_group: int
-    first_row: int
-    rows: int
-    picked: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The unit of work, of retry and of counting: a run of row groups of one file, or several small files."""
-
-    id: int
-    pieces: tuple[Piece, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows of all pieces."""
-        return sum(piece.rows for piece in self.pieces)
+_ITEMS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -92,35 +37,83 @@ class Plan:
     """All files and all shards; shard i has id i."""
 
     files: tuple[PlannedFile, ...]
-    shards: tuple[Shard, ...]
+    shards: Shards
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shards", self.shards.of_files(self.files))
 
     @cached_property
     def rows(self) -> int:
         """Rows that are looked at."""
-        return sum(shard.rows for shard in self.shards)
+        return int(self.shards.rows.sum())
+
+    def shard(self, number: int, pieces: Sequence[Piece]) -> Shard:
+        """A shard of any pieces of this plan's files."""
+        return Shard(number, tuple(pieces), {piece.file: self.files[piece.file] for piece in pieces})
 
     def digest(self) -> str:
         """Sha256 of files (name, size, footer, rows, columns of folders; not where they are) and shards."""
-        files = [
-            (f.name, f.size, f.footer_sha256, f.group_rows, [(c.name, c.value) for c in f.folders]) for f in self.files
-        ]
-        shards = [[_named(piece) for piece in shard.pieces] for shard in self.shards]
-        return hashlib.sha256(json.dumps([files, shards]).encode()).hexdigest()
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        files = (
+            json.dumps((f.name, f.size, f.footer_sha256, f.group_rows, [(c.name, c.value) for c in f.folders]))
+            for f in self.files
+        )
+        digest = hashlib.sha256()
+        for part in chain("[", _array(files), ", ", _array(map(_named, self.shards.pieces_of_shards())), "]"):
+            digest.update(part.encode())
+        return digest.hexdigest()
 
     def to_json(self) -> str:
         """The frozen plan, for the run folder."""
-        files = [{**asdict(file), "uri": redact(file.uri)} for file in self.files]
-        shards = [{"id": shard.id, "pieces": [_named(piece) for piece in shard.pieces]} for shard in self.shards]
-        return json.dumps({"plan_version": 1, "files": files, "shards": shards})
+        return "".join(self.json_parts())
+
+    def json_parts(self) -> Iterator[str]:
+        """The text of `to_json` in parts of some kilobytes: that of a million shards is 0.1 GB."""
+        pieces = enumerate(self.shards.pieces_of_shards())
+        shards = (f'{{"id": {number}, "pieces": {_named(group)}}}' for number, group in pieces)
+        yield '{"plan_version": 1, "files": '
+        yield from _array(map(_file_json, self.files))
+        yield ', "shards": '
+        yield from _array(shards)
+        yield "}"
 
 
-def _named(piece: Piece) -> dict[str, int | str]:
-    """A piece in JSON; picked rows by their hash."""
-    named: dict[str, int | str] = {
-        "file": piece.file, "first_group": piece.first_group, "end_group": piece.end_group,
-        "first_row": piece.first_row, "rows": piece.rows,
+def _array(items: Iterator[str]) -> Iterator[str]:
+    """A JSON array of items that are JSON already, as `json.dumps` writes it, some hundreds at a time."""
+    yield "["
+    before = ""
+    while some := list(islice(items, _ITEMS_AT_ONCE)):
+        yield before + ", ".join(some)
+        before = ", "
+    yield "]"
+
+
+def _file_json(file: PlannedFile) -> str:
+    named = {
+        "uri": redact(file.uri), "name": file.name, "size": file.size, "footer_sha256": file.footer_sha256,
+        "group_rows": file.group_rows, "group_bytes": file.group_bytes,
+        "folders": [{"name": c.name, "value": c.value, "kind": c.kind} for c in file.folders],
     }  # fmt: skip
-    return named if piece.picked is None else {**named, "picked_sha256": hashlib.sha256(piece.picked).hexdigest()}
+    return json.dumps(named)
+
+
+def _named(pieces: Sequence[Piece]) -> str:
+    """Pieces of a shard in JSON; picked rows by their hash."""
+    named = (
+        f'{{"file": {p.file}, "first_group": {p.first_group}, "end_group": {p.end_group}, '
+        f'"first_row": {p.first_row}, "rows": {p.rows}{_picked(p)}}}'
+        for p in pieces
+    )
+    return f"[{', '.join(named)}]"
+
+
+def _picked(piece: Piece) -> str:
+    if piece.picked is None:
+        return ""
+    return f', "picked_sha256": "{hashlib.sha256(piece.picked).hexdigest()}"'
 
 
 def sampled(plan: Plan, rows: int, seed: int) -> Plan:
@@ -132,19 +125,7 @@ def sampled(plan: Plan, rows: int, seed: int) -> Plan:
     if rows > plan.rows:
         raise DataError(f"data.sample.rows: {rows:,} asked for, the data have {plan.rows:,} rows.")
     picked = np.sort(np.random.default_rng(seed).choice(plan.rows, rows, replace=False, shuffle=False))
-    shards: list[Shard] = []
-    before = 0
-    for shard in plan.shards:
-        pieces = []
-        for piece in shard.pieces:
-            first, last = np.searchsorted(picked, [before, before + piece.rows])
-            if last > first:
-                numbers = picked[first:last].astype(np.int64) - before + piece.first_row
-                pieces.append(replace(piece, rows=int(last - first), picked=numbers.tobytes()))
-            before += piece.rows
-        if pieces:
-            shards.append(Shard(len(shards), tuple(pieces)))
-    return Plan(plan.files, tuple(shards))
+    return Plan(plan.files, plan.shards.of_rows(picked.astype(np.int64)))
 
 
 def make_plan(uris: Sequence[str], shard_rows: int | None, check_schema: Callable[[str, pa.Schema], None]) -> Plan:
@@ -162,85 +143,90 @@ def make_plan(uris: Sequence[str], shard_rows: int | None, check_schema: Callabl
     listed = list_files(uris)
     paths = [file.uri for file in listed]
     complaints = Complaints()
-    footers = _footers(paths, complaints)
-    folders = folder_columns([file.folders for file in listed])
-    checked: list[pa.Schema] = []
-    for path, footer, columns in zip(paths, footers, folders, strict=True):
-        if footer is not None and (schema := with_folders(footer.schema, columns)) not in checked:
-            with complaints.heard():
-                check_schema(path, schema)
-            checked.append(schema)
+    described = describe_all(paths, complaints)
+    distinct = list(dict.fromkeys(file.folders for file in listed))
+    by_folders = dict(zip(distinct, folder_columns(distinct), strict=True))
+    folders = [by_folders[file.folders] for file in listed]
+    _check_schemas(paths, described, folders, check_schema, complaints)
     complaints.raise_all()
-    names = _names(paths)
-    known = [footer for footer in footers if footer is not None]
-    files = tuple(_planned(*entry) for entry in zip(paths, names, known, folders, strict=True))
+    known = (entry for entry in described if entry is not None)
+    files = tuple(map(_planned, paths, _names(paths), known, folders))
     if not any(file.rows for file in files):
         raise DataError(f"{', '.join(map(redact, uris))}: {len(files)} files, but no row in them")
-    return Plan(files, tuple(_cut(files, shard_rows)))
+    return Plan(files, Shards.of(files, _cut(files, shard_rows)))
 
 
-def _footers(paths: Sequence[str], complaints: Complaints) -> list[Footer | None]:
-    """Footers of all files; None for one that has none, of which the first few are told."""
-    failed: list[OrtbatchError] = []
-
-    def read(path: str) -> Footer | None:
-        try:
-            return read_footer(path)
-        except (DataError, StorageError) as error:
-            failed.append(error)
-            return None
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        footers = list(pool.map(read, paths))
-    for error in sorted(failed, key=str)[:_FAILED_SHOWN]:
-        complaints.add(error)
-    if len(failed) > _FAILED_SHOWN:
-        complaints.add(DataError(f"{len(failed) - _FAILED_SHOWN:,} more of {len(paths):,} files cannot be read."))
-    return footers
+def _check_schemas(
+    paths: Sequence[str], described: Sequence[Described | None], folders: Sequence[tuple[FolderColumn, ...]],
+    check_schema: Callable[[str, pa.Schema], None], complaints: Complaints,
+) -> None:  # fmt: skip
+    """Have each distinct schema checked once, with the first file that has it."""
+    # Files that share a schema mostly share the object; schemas that are equal share their names and types.
+    seen: set[tuple[int, int]] = set()
+    checked: dict[tuple[str, ...], list[pa.Schema]] = {}
+    for path, entry, columns in zip(paths, described, folders, strict=True):
+        if entry is None or (id(entry.schema), id(columns)) in seen:
+            continue
+        seen.add((id(entry.schema), id(columns)))
+        schema = with_folders(entry.schema, columns)
+        alike = checked.setdefault((*schema.names, *map(str, schema.types)), [])
+        if schema not in alike:
+            with complaints.heard():
+                check_schema(path, schema)
+            alike.append(schema)
 
 
 def _names(paths: Sequence[str]) -> list[str]:
     """Each path, without credentials and options, below the deepest folder that all share."""
-    parts = [_parts(path) for path in paths]
-    shared = 0
-    while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
-        shared += 1
-    return ["/".join(p[shared:]) for p in parts]
+    placed = [_placed(path) for path in paths]
+    folders = list(dict.fromkeys(folder for folder, _ in placed))
+    # Between the least and the greatest of sorted folders, all start as both do.
+    ends = zip(min(folders), max(folders), strict=False)
+    shared = sum(1 for _ in takewhile(lambda parts: parts[0] == parts[1], ends))
+    below = {folder: "".join(f"{part}/" for part in folder[shared:]) for folder in folders}
+    return [below[folder] + name for folder, name in placed]
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    if not is_remote(path):
-        return PurePosixPath(path).parts
-    uri = urlsplit(path)
-    return (uri.scheme, uri.netloc.rpartition("@")[2], *PurePosixPath(uri.path).parts[1:])
+def _placed(path: str) -> tuple[tuple[str, ...], str]:
+    """Folders and name of a path or URI."""
+    if is_remote(path):
+        uri = urlsplit(path)
+        parts = (uri.scheme, uri.netloc.rpartition("@")[2], *PurePosixPath(uri.path).parts[1:])
+        return parts[:-1], parts[-1]
+    folder, slash, name = path.rpartition("/")
+    return _folders(folder + slash), name
 
 
-def _planned(uri: str, name: str, footer: Footer, folders: tuple[FolderColumn, ...]) -> PlannedFile:
-    return PlannedFile(uri, name, footer.size, footer.sha256, footer.group_rows, footer.group_bytes, folders)
+@lru_cache(maxsize=1_024)
+def _folders(folder: str) -> tuple[str, ...]:
+    return PurePosixPath(folder).parts
 
 
-def _cut(files: Sequence[PlannedFile], shard_rows: int | None) -> list[Shard]:
-    """Cut files into shards of at most a target size; at least one row group, or one small file, each."""
+def _planned(uri: str, name: str, found: Described, folders: tuple[FolderColumn, ...]) -> PlannedFile:
+    return PlannedFile(uri, name, found.size, found.sha256, found.group_rows, found.group_bytes, folders)
+
+
+def _cut(files: Sequence[PlannedFile], shard_rows: int | None) -> Iterator[list[Piece]]:
+    """Pieces of each shard: files cut to at most a target size; at least one row group, or one small file, each."""
     total = sum(sum(file.group_bytes) for file in files)
     auto = min(_SHARD_BYTES, max(1, total // _SHARDS_AT_LEAST))
     limit = _Limit(auto, None) if shard_rows is None else _Limit(None, shard_rows)
-    groups: list[list[Piece]] = []
-    rows = size = 0  # of the last group, while it may still take small files
-    open_group = False
+    small: list[Piece] = []  # a shard that may still take small files
+    rows = size = 0  # of it
     for index, file in enumerate(files):
         pieces = _pieces(index, file, limit)
-        if len(pieces) != 1:
-            groups += [[piece] for piece in pieces]
-            open_group = open_group and not pieces
-            continue
-        file_size = sum(file.group_bytes)
-        if open_group and limit.allows(size + file_size, rows + file.rows):
-            groups[-1] += pieces
-            rows, size = rows + file.rows, size + file_size
-        else:
-            groups.append(pieces)
-            rows, size, open_group = file.rows, file_size, True
-    return [Shard(index, tuple(group)) for index, group in enumerate(groups)]
+        file_rows, file_size = file.rows, sum(file.group_bytes)
+        if len(pieces) == 1 and small and limit.allows(size + file_size, rows + file_rows):
+            small += pieces
+            rows, size = rows + file_rows, size + file_size
+        elif pieces:
+            if small:
+                yield small
+            small, rows, size = (pieces, file_rows, file_size) if len(pieces) == 1 else ([], 0, 0)
+            if not small:
+                yield from ([piece] for piece in pieces)
+    if small:
+        yield small
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ortbatch.data.footer import Footer, read_footer, without_views
+from ortbatch.data.footer import Footer, footer_of, without_views
 from ortbatch.data.partitions import FolderColumn
 from ortbatch.data.plan import Piece, PlannedFile, Shard
-from ortbatch.data.storage import locate, storage_error
+from ortbatch.data.storage import is_remote, locate, storage_error
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
 
 BUDGET_BYTES = 512 << 20
 _STREAM_BYTES = 8 << 20
+_SMALL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,42 +41,59 @@ class Block:
     table: pa.Table
 
 
-def read_shard(files: Sequence[PlannedFile], shard: Shard, columns: Sequence[str]) -> Iterator[Block]:
-    """Decode the rows of a shard, in order.
+def read_shard(shard: Shard, columns: Sequence[str]) -> Iterator[Block]:
+    """Decode the rows of one shard, as `Reader.read`."""
+    with Reader(columns) as reader:
+        yield from reader.read(shard)
+
+
+class Reader:
+    """Decodes shards one after another; a context manager. The last file stays open: the next shard is often of it.
 
     Args:
-        files: the plan's files.
-        shard: what to read.
         columns: the columns that are needed.
-
-    Raises:
-        DataError: if a file changed since it was planned, or its pages are corrupt.
-        StorageError: if storage failed.
     """
-    for piece in shard.pieces:
-        yield from _read_piece(files[piece.file], piece, list(columns))
 
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = list(columns)
+        self._open: _OpenFile | None = None
+        self._wanted: _Wanted | None = None
 
-def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Iterator[Block]:
-    footer = read_footer(planned.uri)
-    if (footer.size, footer.sha256) != (planned.size, planned.footer_sha256):
-        raise DataError(
-            f"{redact(planned.uri)}: changed since the run was planned: {footer.size:,} bytes, footer "
-            f"{footer.sha256[:12]}; expected {planned.size:,} bytes, footer {planned.footer_sha256[:12]}. Run again."
-        )
-    filesystem, path = locate(planned.uri)
-    own = [name for name in columns if name in footer.schema.names]
-    added = [column for column in planned.folders if column.name in columns and column.name not in own]
-    group = piece.first_group
-    try:
-        with filesystem.open_input_file(path) as raw:
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        if self._open is not None:
+            self._open.raw.close()
+            self._open = None
+
+    def read(self, shard: Shard) -> Iterator[Block]:
+        """Decode the rows of a shard, in order.
+
+        Raises:
+            DataError: if a file changed since it was planned, or its pages are corrupt.
+            StorageError: if storage failed.
+        """
+        for piece in shard.pieces:
+            yield from self._read_piece(shard.files[piece.file], piece)
+
+    def _read_piece(self, planned: PlannedFile, piece: Piece) -> Iterator[Block]:
+        group = piece.first_group
+        try:
+            file = self._opened(planned)
+            wanted = self._of(file.footer.schema)
+            added = [c for c in planned.folders if c.name in self._columns and c.name not in wanted.names]
             first_row = piece.first_row
             for group in range(piece.first_group, piece.end_group):
                 if not _holds_picked(piece, first_row, planned.group_rows[group]):
                     first_row += planned.group_rows[group]
                     continue
-                for table in _decode(raw, footer, group, own):
-                    yield _block(piece, first_row, _completed(table, added))
+                for table in file.decode(group, wanted):
+                    yield _block(piece, first_row, _completed(table, wanted, added))
                     first_row += table.num_rows
                 expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])
                 if first_row != expected:
@@ -83,16 +101,113 @@ def _read_piece(planned: PlannedFile, piece: Piece, columns: list[str]) -> Itera
                         f"{redact(planned.uri)}: row group {group} holds {planned.group_rows[group]:,} rows by its "
                         f"footer, {first_row - expected:+,} were decoded. The file is corrupt: write it again."
                     )
+        except OSError as error:
+            raise _read_error(planned.uri, group, error) from None
+        except pa.ArrowException as error:
+            raise _corrupt(planned.uri, group, error) from None
+
+    def _of(self, schema: pa.Schema) -> _Wanted:
+        """What is wanted of a file; the schemas of most files are the same object."""
+        if self._wanted is None or self._wanted.schema is not schema:
+            self._wanted = _Wanted.of(schema, self._columns)
+        return self._wanted
+
+    def _opened(self, planned: PlannedFile) -> _OpenFile:
+        """A file, still the one that was planned: its footer is looked at for every piece."""
+        held = self._open
+        if held is not None and held.uri == planned.uri:
+            footer = footer_of(planned.uri, held.raw, held.footer)
+        else:
+            self.close()
+            held, footer = _open(planned.uri)
+            self._open = held
+        if (footer.size, footer.sha256) != (planned.size, planned.footer_sha256):
+            raise DataError(
+                f"{redact(planned.uri)}: changed since the run was planned: {footer.size:,} bytes, footer "
+                f"{footer.sha256[:12]}; expected {planned.size:,} bytes, footer {planned.footer_sha256[:12]}. Run "
+                "again."
+            )
+        return held
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Columns of a file that are needed, those of its folders aside.
+
+    Args:
+        schema: of the file.
+        names: the columns.
+        row_bytes: what the types say that a row of them takes.
+        views: may some of them be views of text or bytes?
+    """
+
+    schema: pa.Schema
+    names: list[str]
+    row_bytes: int
+    views: bool
+
+    @classmethod
+    def of(cls, schema: pa.Schema, columns: Sequence[str]) -> _Wanted:
+        there = set(schema.names)
+        names = [name for name in columns if name in there]
+        kinds = [schema.field(name).type for name in names]
+        # A footer's schema has the types behind views.
+        views = any(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) for kind in kinds)
+        return cls(schema, names, sum(map(_row_bytes, kinds)), views)
+
+
+def _open(uri: str) -> tuple[_OpenFile, Footer]:
+    filesystem, path = locate(uri)
+    try:
+        raw = filesystem.open_input_file(path)
+        if raw.size() <= _SMALL_BYTES:
+            with raw:
+                return _in_memory(uri, pa.BufferReader(raw.read_buffer()))
+        footer = footer_of(uri, raw)
     except OSError as error:
-        raise _read_error(planned.uri, group, error) from None
-    except pa.ArrowException as error:
-        raise _corrupt(planned.uri, group, error) from None
+        raise storage_error(uri, error) from None
+    # Bytes of remote files are fetched side by side; a local file is read by the thread that decodes it.
+    whole = pq.ParquetFile(raw, metadata=footer.metadata, page_checksum_verification=True, pre_buffer=is_remote(uri))
+    return _OpenFile(uri, raw, footer, whole), footer
 
 
-def _completed(table: pa.Table, added: Sequence[FolderColumn]) -> pa.Table:
+def _in_memory(uri: str, raw: pa.BufferReader) -> tuple[_OpenFile, Footer]:
+    """A small file: what is hashed is what is parsed, once, and decoded."""
+    opened: list[pq.ParquetFile] = []
+
+    def parse(_: bytes) -> pq.FileMetaData:
+        opened.append(pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False))
+        return opened[0].metadata
+
+    footer = footer_of(uri, raw, parse=parse)
+    return _OpenFile(uri, raw, footer, opened[0]), footer
+
+
+class _OpenFile:
+    """A Parquet file that is open, or all of a small one in memory, with its footer."""
+
+    def __init__(self, uri: str, raw: pa.NativeFile, footer: Footer, whole: pq.ParquetFile) -> None:
+        self.uri, self.raw, self.footer, self._whole = uri, raw, footer, whole
+
+    def decode(self, group: int, wanted: _Wanted) -> Iterator[pa.Table]:
+        """A row group whole, or in parts that stay within the budget."""
+        columns = wanted.names
+        rows, step = self.footer.group_rows[group], _rows_of_part(self.footer, group, wanted.row_bytes)
+        if step >= rows:
+            yield self._whole.read_row_group(group, columns=columns, use_threads=False)
+            return
+        # Without both of these settings all bytes of the columns are read before the first part comes.
+        file = pq.ParquetFile(
+            self.raw, metadata=self.footer.metadata, page_checksum_verification=True, pre_buffer=False,
+            buffer_size=_STREAM_BYTES,
+        )  # fmt: skip
+        for batch in file.iter_batches(step, row_groups=[group], columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _completed(table: pa.Table, wanted: _Wanted, added: Sequence[FolderColumn]) -> pa.Table:
     """Decoded rows with views as what they view, and with the columns of their folders."""
-    schema = table.schema
-    if (plain := without_views(schema)) is not schema:
+    if wanted.views and (plain := without_views(schema := table.schema)) is not schema:
         table = table.cast(plain)
     for column in added:
         table = table.append_column(column.field, column.repeated(table.num_rows))
@@ -116,29 +231,14 @@ def _block(piece: Piece, first_row: int, table: pa.Table) -> Block:
     return Block(piece.file, numbers, table.take(pa.array(numbers - first_row)))
 
 
-def _decode(raw: pa.NativeFile, footer: Footer, group: int, columns: list[str]) -> Iterator[pa.Table]:
-    """A row group whole, or in parts that stay within the budget."""
-    rows, step = footer.group_rows[group], _rows_of_part(footer, group, columns)
-    if step >= rows:
-        file = pq.ParquetFile(raw, metadata=footer.metadata, page_checksum_verification=True)
-        yield file.read_row_group(group, columns=columns, use_threads=False)
-        return
-    # Without both of these settings all bytes of the columns are read before the first part comes.
-    file = pq.ParquetFile(
-        raw, metadata=footer.metadata, page_checksum_verification=True, pre_buffer=False, buffer_size=_STREAM_BYTES
-    )
-    for batch in file.iter_batches(step, row_groups=[group], columns=columns, use_threads=False):
-        yield pa.Table.from_batches([batch])
-
-
-def _rows_of_part(footer: Footer, group: int, columns: list[str]) -> int:
+def _rows_of_part(footer: Footer, group: int, row_bytes: int) -> int:
     """Rows to decode at once: all of a row group within the budget, else as many as take half of it.
 
     A footer knows the bytes before compression, in which a dictionary may stand for many equal values: what the types
-    say that the columns take is looked at too.
+    say that a row takes is looked at too.
     """
     rows, size = footer.group_rows[group], footer.group_bytes[group]
-    size = max(size, rows * sum(_row_bytes(footer.schema.field(name).type) for name in columns))
+    size = max(size, rows * row_bytes)
     return rows if size <= BUDGET_BYTES else max(1, rows * (BUDGET_BYTES // 2) // size)
 
 

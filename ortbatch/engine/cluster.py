@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from ortbatch.engine.driver import Message
 from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.host import available_cpus, cpu_name
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
+from ortbatch.engine.layout import Node, lay_out
 from ortbatch.engine.pool import LeaseDone, LeaseFailed, StreamPool
 from ortbatch.engine.prepare import THREADS, Prepared
 from ortbatch.engine.schedule import LEASES_IN_FLIGHT, Failed, Joined, Lost, Returned
@@ -34,11 +36,10 @@ from ortbatch.engine.warm import warm_up
 from ortbatch.errors import ClusterError
 from ortbatch.job import Job
 from ortbatch.model.session import OnnxModel, make_private
-from ortbatch.model.source import ModelSource, load, mapped, unpack
+from ortbatch.model.source import ModelSource, load, load_by_columns, mapped, unpack
 
 _WAIT_SECONDS = 0.5
 _CAPACITY_SECONDS = 30.0
-_MOST_STREAMS = 2
 _STORE_BYTES = 256 << 20
 _GONE = (
     ray.exceptions.RayActorError,
@@ -60,6 +61,7 @@ class WorkerSetup:
         weights: external files of the model: name and sha256, in the order in which their bytes come.
         providers: execution providers.
         streams: shards at once.
+        read_ahead: blocks that each of them decodes before they are needed.
         where: what the job calls the model.
         folder: name of the run's folder below the node's temp folder.
         onnxruntime: version that the driver has.
@@ -70,6 +72,7 @@ class WorkerSetup:
     weights: tuple[tuple[str, str], ...]
     providers: tuple[str, ...]
     streams: int
+    read_ahead: int
     where: str
     folder: str
     onnxruntime: str
@@ -102,16 +105,18 @@ class Worker:
             content, *weights = blobs
             pairs = zip(setup.weights, weights, strict=True)
             self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
-        self._pool = StreamPool(setup.evaluation, self._load(THREADS), setup.streams)
+        model = self._load(THREADS, setup.evaluation.inputs.by_columns)
+        warm_up(model, setup.evaluation)
+        self._pool = StreamPool(setup.evaluation, model, setup.streams, setup.read_ahead)
 
-    def _load(self, threads: int) -> OnnxModel:
+    def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
+        setup = self._setup
         if self._path is None:
-            assert self._setup.source is not None
-            model = load(self._setup.source, self._setup.providers, threads)
-        else:
-            model = OnnxModel(self._path, self._setup.providers, threads, self._setup.where)
-        warm_up(model, self._setup.evaluation)
-        return model
+            assert setup.source is not None
+            return load(setup.source, setup.providers, threads, columns)
+        if columns:
+            return load_by_columns(self._path.read_bytes(), columns, setup.providers, threads, setup.where)
+        return OnnxModel(self._path, setup.providers, threads, setup.where)
 
     def facts(self) -> WorkerFacts:
         """Answers when the worker is ready."""
@@ -123,7 +128,7 @@ class Worker:
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions in a session of their own."""
-        return measure_single(self._load(setup.threads), self._setup.evaluation, setup)
+        return measure_single(self._load(setup.threads), self._setup.evaluation.by_rows(), setup)
 
     def close(self) -> None:
         """Remove the node's copy of the model; sessions that are loaded do not need it any more."""
@@ -143,17 +148,19 @@ class _Member:
 class RayFleet:
     """Actors on a Ray cluster, or on an embedded local Ray that this fleet starts and ends."""
 
+    worker_class: type[Worker] = Worker
+
     def __init__(self, prepared: Prepared, address: str | None, run_id: str) -> None:
         self._prepared = prepared
         self._owner, embedded = _connect(prepared.job, address)
-        self.cpus, self.workers = _layout(prepared.job, len(prepared.plan.shards))
-        self.streams = self.cpus
         source = prepared.model.source
+        layout = lay_out(_nodes(), source.size, len(prepared.plan.shards), prepared.job.execution)
+        self.workers, self.streams = layout.workers, layout.streams
         # Workers of an embedded Ray see the driver's files: nothing is sent, each loads and checks them itself.
         setup = WorkerSetup(
             prepared.evaluation, source if embedded else None,
             tuple((f.name, f.sha256) for f in source.external), prepared.model.providers,
-            self.streams, source.where,
+            self.streams, prepared.read_ahead, source.where,
             f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
         )  # fmt: skip
         self._arguments = [ray.put(setup)]
@@ -163,14 +170,15 @@ class RayFleet:
             self._arguments += [ray.put(mapped(file.uri)) for file in source.external]
         self._members: dict[int, _Member] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}  # ref → (worker, lease; None while it starts)
+        self._ready: deque[Any] = deque()  # some of these, whose answers are there
         self._numbers = 0
         self._first_start = time.monotonic()
         self._nodes: set[str] = set()
 
     def start_worker(self) -> None:
         """Start an actor; its first answer is `Joined`."""
-        actor_class = ray.remote(Worker).options(
-            num_cpus=self.cpus, max_restarts=0, max_task_retries=0, max_concurrency=LEASES_IN_FLIGHT
+        actor_class = ray.remote(self.worker_class).options(
+            num_cpus=self.streams, max_restarts=0, max_task_retries=0, max_concurrency=LEASES_IN_FLIGHT
         )
         actor = actor_class.remote(*self._arguments)
         number, self._numbers = self._numbers, self._numbers + 1
@@ -187,13 +195,16 @@ class RayFleet:
         Raises:
             ClusterError: if no worker could start for 30 s.
         """
-        ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=_WAIT_SECONDS)
-        if not ready:
+        if not self._ready and not ray.wait(list(self._pending), num_returns=1, timeout=_WAIT_SECONDS)[0]:
             self._check_capacity()
             return None
-        worker, lease = self._pending.pop(ready[0])
+        if not self._ready:
+            # All that there are: looking for one among 20,000 calls takes as long.
+            self._ready.extend(ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)[0])
+        call = self._ready.popleft()
+        worker, lease = self._pending.pop(call)
         try:
-            answer = ray.get(ready[0])
+            answer = ray.get(call)
         except _GONE as error:
             return self._lost(worker, error)
         except ray.exceptions.RayError as error:
@@ -214,6 +225,7 @@ class RayFleet:
         """A worker that failed once is not asked again; its other leases are gone with it."""
         member = self._members.pop(worker)
         self._pending = {ref: owner for ref, owner in self._pending.items() if owner[0] != worker}
+        self._ready = deque(ref for ref in self._ready if ref in self._pending)
         ray.kill(member.actor)
         if getattr(error, "actor_init_failed", False):
             # The model loaded in the driver: what fails here fails on every node like this one.
@@ -226,7 +238,7 @@ class RayFleet:
         cpus = ray.cluster_resources().get("CPU", 0)
         free = ray.available_resources().get("CPU", 0)
         raise ClusterError(
-            f"no worker could start in {_CAPACITY_SECONDS:.0f} s: each asks for {self.cpus} CPUs; the cluster has "
+            f"no worker could start in {_CAPACITY_SECONDS:.0f} s: each asks for {self.streams} CPUs; the cluster has "
             f"{cpus:g}, {free:g} of them free. Lower `execution.cpus_per_worker`, or wait for a free node."
         )
 
@@ -287,16 +299,10 @@ def _connect(job: Job, address: str | None) -> tuple[bool, bool]:
     return True, True
 
 
-def _layout(job: Job, shards: int) -> tuple[int, int]:
-    """CPUs of a worker, and workers: as many as the cluster's CPUs allow, never more than there are shards."""
-    nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-    largest = max(nodes, default=1)
-    asked = job.execution.cpus_per_worker
-    cpus = max(1, min(_MOST_STREAMS, int(largest))) if asked == "auto" else asked
-    if job.execution.workers != "auto":
-        return cpus, job.execution.workers
-    fit = sum(int(node // cpus) for node in nodes)
-    return cpus, max(1, min(fit, -(-shards // cpus)))
+def _nodes() -> list[Node]:
+    """CPUs of the nodes that are alive, and the memory that Ray may hand out there."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(int(has.get("CPU", 0)), int(has["memory"]) if "memory" in has else None) for has in alive]
 
 
 def _first_lines(error: Exception) -> str:

@@ -121,8 +121,8 @@ class _Drive:
         self, prepared: Prepared, fleet: Fleet, show: Callable[[Progress], None], order: Sequence[int] | None
     ) -> None:
         self._prepared, self._fleet, self._show = prepared, fleet, show
-        self._shards = {shard.id: shard for shard in prepared.plan.shards}
-        rows = {shard.id: shard.rows for shard in prepared.plan.shards}
+        self._shards = prepared.plan.shards
+        rows = self._shards.rows_of_shards
         self._schedule = Schedule(rows, workers=fleet.workers, streams=fleet.streams, order=order)
         self._reducer = Reducer(prepared.evaluation.empty())
         self._alive: set[int] = set()
@@ -179,15 +179,14 @@ class _Drive:
 
     def _name(self, shard: int) -> str:
         """A shard in words: its number, and what it reads."""
-        planned = self._prepared.plan.files
-        pieces = self._shards[shard].pieces
+        planned, pieces = self._prepared.plan.files, self._shards[shard].pieces
         shown = [f"{redact(planned[p.file].uri)} row groups {p.first_group} to {p.end_group - 1}" for p in pieces[:3]]
         more = f" and {len(pieces) - 3} more files" if len(pieces) > 3 else ""
         return f"shard {shard} ({'; '.join(shown)}{more})"
 
     def _progress(self) -> Progress:
-        state, plan = self._reducer.state, self._prepared.plan
+        reducer, plan = self._reducer, self._prepared.plan
         return Progress(
-            state.tally.coverage.planned, plan.rows, len(state.shards), len(plan.shards), len(self._alive),
+            reducer.rows, plan.rows, reducer.done, len(plan.shards), len(self._alive),
             self._schedule.retries,
         )  # fmt: skip

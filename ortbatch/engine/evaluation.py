@@ -5,8 +5,8 @@ filter → labels → features: a row leaves under one name, and is counted unde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ortbatch.data.features import Feed
 from ortbatch.data.filters import Term, matching
 from ortbatch.data.labels import NULL_LABEL, Labels
-from ortbatch.data.plan import PlannedFile
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.outputs import Decision
@@ -28,7 +27,6 @@ class Evaluation:
     """Everything but the model that turns a shard into a tally; frozen before work starts, the same for all workers.
 
     Args:
-        files: the plan's files.
         inputs: how columns feed the model.
         labels: how labels are read.
         decision: how scores become predictions.
@@ -38,7 +36,6 @@ class Evaluation:
         score_unlabelled: are rows without a label scored, or rejected?
     """
 
-    files: tuple[PlannedFile, ...]
     inputs: Inputs
     labels: Labels
     decision: Decision
@@ -53,6 +50,17 @@ class Evaluation:
         filtered = [column for column, _, _ in self.terms]
         return list(dict.fromkeys([*self.inputs.columns, self.labels.column, *filtered]))
 
+    def by_rows(self) -> Evaluation:
+        """The same for the model as its file has it: all inputs row by row."""
+        turned = self.inputs.by_columns
+        example = {name: array.T if name in turned else array for name, array in self.example.items()}
+        return replace(self, inputs=self.inputs.fed_by_columns(()), example=example)
+
+    def by_columns(self, names: Sequence[str]) -> Evaluation:
+        """The same for a model that takes these inputs column by column; none does so far."""
+        example = {name: array.T if name in names else array for name, array in self.example.items()}
+        return replace(self, inputs=self.inputs.fed_by_columns(names), example=example)
+
     def empty(self) -> Tally:
         """The tally of no rows."""
         return Tally.empty(self.decision.classes, self.decision.curves)
@@ -65,33 +73,38 @@ class DecodedRows:
     Args:
         feeder: their inputs.
         labels: int64[N], their class indices; UNLABELLED where there is no label and none is needed.
-        kept: int64[N], their places in the block.
+        kept: their N places in the block.
         rejected: reason → rows that are left out; a row with several reasons counts under the first.
         filtered: rows that the job's filter leaves out.
     """
 
     feeder: Feeder
     labels: NDArray[np.int64]
-    kept: NDArray[np.int64]
+    kept: NDArray[np.int64] | slice
     rejected: dict[str, int]
     filtered: int
 
 
 def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
     """Decode labels and features of some rows, and leave out what cannot be evaluated, counted by reason."""
-    chosen = matching(table, evaluation.terms)
-    filtered = int(table.num_rows - chosen.sum())
-    if filtered:
-        table = table.filter(pa.array(chosen))
+    chosen: NDArray[np.int64] | None = None
+    rows = table.num_rows
+    if evaluation.terms:
+        chosen = np.flatnonzero(matching(table, evaluation.terms))
+        table = table.take(pa.array(chosen)) if chosen.size < rows else table
+    filtered = rows - table.num_rows
     labels, bad = evaluation.labels.take(table.column(evaluation.labels.column))
     if evaluation.score_unlabelled and NULL_LABEL in bad:
         labels = np.where(bad.pop(NULL_LABEL), UNLABELLED, labels)
     feeder = Feeder(evaluation.inputs, table)
-    kept, rejected = without({**bad, **feeder.bad}, table.num_rows)
+    bad = {**bad, **feeder.bad}
+    if not bad:
+        return DecodedRows(feeder, labels, slice(None) if chosen is None else chosen, {}, filtered)
+    kept, rejected = without(bad, table.num_rows)
     if rejected:
         feeder.keep(kept)
         labels = labels[kept]
-    return DecodedRows(feeder, labels, np.flatnonzero(chosen)[kept], rejected, filtered)
+    return DecodedRows(feeder, labels, kept if chosen is None else chosen[kept], rejected, filtered)
 
 
 def without(bad: Mapping[str, NDArray[np.bool_]], rows: int) -> tuple[NDArray[np.intp], dict[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,15 @@ class Inputs:
     bound: tuple[InputBinding, ...]
     transform: Transform | None = None
     made: tuple[TensorSpec, ...] = ()
+
+    @property
+    def by_columns(self) -> tuple[str, ...]:
+        """Inputs that the model takes column by column."""
+        return tuple(binding.name for binding in self.bound if binding.by_columns)
+
+    def fed_by_columns(self, names: Sequence[str]) -> Inputs:
+        """The same, with exactly these inputs fed column by column."""
+        return replace(self, bound=tuple(replace(b, by_columns=b.name in names) for b in self.bound))
 
     @property
     def columns(self) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ortbatch.data.storage import exists, read_bytes, remove, write_bytes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 PLAN = "plan.json"
 TABLE = "metrics.csv"
+_IDENTITY_FIRST = '{"identity": '
 _NAMES = {"evaluation": "what is evaluated (inputs, labels, classes, positive class, threshold)"}
 
 
@@ -80,9 +82,10 @@ class RunFolder:
 
     def claim(self, prepared: Prepared) -> None:
         """Write the plan; raises RunFolderError if the folder cannot be written."""
-        text = json.dumps({"identity": parts_of(prepared), "plan": json.loads(prepared.plan.to_json())})
+        identity = f'{_IDENTITY_FIRST}{json.dumps(parts_of(prepared))}, "plan": '
+        parts = chain([identity], prepared.plan.json_parts(), ["}"])
         try:
-            write_bytes(self.file(PLAN), text.encode())
+            write_bytes(self.file(PLAN), b"".join(part.encode() for part in parts))
         except OrtbatchError as error:
             raise RunFolderError(
                 f"the run folder cannot be written: {error}. Give another with --run-dir, or `run_dir` in the job."
@@ -97,7 +100,11 @@ class RunFolder:
         if not exists(self.file(PLAN)):
             return None
         try:
-            return dict(json.loads(read_bytes(self.file(PLAN)))["identity"])
+            # The plan behind it can be 0.2 GB, and three times that once it is parsed.
+            text = read_bytes(self.file(PLAN)).decode()
+            if not text.startswith(_IDENTITY_FIRST):
+                return {}
+            return dict(json.JSONDecoder().raw_decode(text, len(_IDENTITY_FIRST))[0])
         except (ValueError, KeyError, TypeError):
             return {}
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from ortbatch.data.plan import Shard
 from ortbatch.engine.driver import Message
-from ortbatch.engine.host import available_cpus, cpu_name
+from ortbatch.engine.host import available_cpus, cpu_name, free_memory
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
+from ortbatch.engine.layout import Node, lay_out
 from ortbatch.engine.pool import LeaseDone, StreamPool
 from ortbatch.engine.prepare import THREADS, Prepared
 from ortbatch.engine.schedule import Failed, Joined, Returned
 from ortbatch.engine.warm import warm_up
-from ortbatch.job import Job
 from ortbatch.model.session import OnnxModel
 from ortbatch.model.source import load
 
@@ -28,15 +28,17 @@ class InlineFleet:
 
     def __init__(self, prepared: Prepared) -> None:
         self._prepared = prepared
-        self.streams = inline_streams(prepared.job)
+        node, size = Node(available_cpus(), free_memory()), prepared.model.source.size
+        layout = lay_out([node], size, len(prepared.plan.shards), prepared.job.execution, one_process=True)
+        self.streams = layout.streams
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._pool: StreamPool | None = None
 
     def start_worker(self) -> None:
         """Load the model and be ready."""
-        model = self._load(THREADS)
+        model = self._load(THREADS, self._prepared.evaluation.inputs.by_columns)
         warm_up(model, self._prepared.evaluation)
-        self._pool = StreamPool(self._prepared.evaluation, model, self.streams)
+        self._pool = StreamPool(self._prepared.evaluation, model, self.streams, self._prepared.read_ahead)
         self._messages.put(Message(Joined(0)))
 
     def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
@@ -60,7 +62,7 @@ class InlineFleet:
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions; the streams are idle."""
-        return measure_single(self._load(setup.threads), self._prepared.evaluation, setup)
+        return measure_single(self._load(setup.threads), self._prepared.evaluation.by_rows(), setup)
 
     def describe(self) -> dict[str, object]:
         """One process and its streams."""
@@ -71,11 +73,5 @@ class InlineFleet:
         if self._pool is not None:
             self._pool.close()
 
-    def _load(self, threads: int) -> OnnxModel:
-        return load(self._prepared.model.source, self._prepared.job.model.providers, threads)
-
-
-def inline_streams(job: Job) -> int:
-    """Streams of the one worker: the job's CPUs per worker, else all CPUs that this process may use."""
-    cpus = job.execution.cpus_per_worker
-    return available_cpus() if cpus == "auto" else cpus
+    def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
+        return load(self._prepared.model.source, self._prepared.job.model.providers, threads, columns)

@@ -69,7 +69,7 @@ def pick_row_groups(plan: Plan) -> Shard:
     ]
     chosen = sorted(random.Random(_SEED).sample(range(len(groups)), min(_ROW_GROUPS, len(groups))))
     pieces = [Piece(f, group, group + 1, first, rows) for f, group, first, rows in (groups[i] for i in chosen)]
-    return Shard(-1, tuple(pieces))
+    return plan.shard(-1, pieces)
 
 
 def measure_single(model: OnnxModel, evaluation: Evaluation, setup: SingleSetup) -> SingleLatency:
@@ -95,7 +95,7 @@ def _feeds(evaluation: Evaluation, setup: SingleSetup) -> list[Feed]:
     """Inputs of up to `samples` rows, one row each, ready to run; an equal share of each row group."""
     feeds: list[Feed] = []
     share = -(-setup.samples // max(1, len(setup.shard.pieces)))
-    for block in read_shard(evaluation.files, setup.shard, evaluation.columns):
+    for block in read_shard(setup.shard, evaluation.columns):
         feeder = decode(evaluation, block.table.slice(0, share)).feeder
         for row in range(feeder.rows):
             feed, good = feeder.batch(row, row + 1, new_buffers(evaluation.inputs.bound, 1))

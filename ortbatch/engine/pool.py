@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ortbatch.data.plan import Shard
@@ -42,11 +43,13 @@ class LeaseFailed:
 
 
 class StreamPool:
-    """s threads, one session. Leases may overlap: a stream that is free takes the next shard of any of them."""
+    """s threads, one session. Leases may overlap: a stream that finds no more shards of one goes on with the next."""
 
-    def __init__(self, evaluation: Evaluation, model: OnnxModel, streams: int) -> None:
+    def __init__(self, evaluation: Evaluation, model: OnnxModel, streams: int, read_ahead: int = 0) -> None:
         self._evaluation = evaluation
         self._model = model
+        self._read_ahead = read_ahead
+        self._streams = streams
         self._local = threading.local()
         self._executor = ThreadPoolExecutor(streams, thread_name_prefix="stream")
 
@@ -60,36 +63,56 @@ class StreamPool:
 
     def _evaluate(self, shards: Sequence[Shard]) -> LeaseDone | LeaseFailed:
         started = time.perf_counter()
-        futures = {self._executor.submit(self._one, shard): shard for shard in shards}
-        wait(futures, return_when=FIRST_EXCEPTION)
-        failed = next((future for future in futures if _raised(future)), None)
-        if failed is not None:
-            for future in futures:
-                future.cancel()
-            return _failure(futures[failed], failed.exception())
-        tally = self._evaluation.empty()
-        for future in futures:
-            tally = tally.merge(future.result())
-        state = RunState(ShardSet.of(shard.id for shard in shards), tally)
+        lease = _Lease(shards)
+        futures = [self._executor.submit(self._work, lease) for _ in range(min(self._streams, len(shards)))]
+        tallies = [future.result() for future in futures]
+        if lease.failed is not None:
+            return lease.failed
+        state = RunState(ShardSet.of(shard.id for shard in shards), Tally.merged([t for t in tallies if t is not None]))
         return LeaseDone(state, time.perf_counter() - started)
 
     def close(self) -> None:
         """Let the running shards end and start no more."""
         self._executor.shutdown(cancel_futures=True)
 
-    def _one(self, shard: Shard) -> Tally:
+    def _work(self, lease: _Lease) -> Tally | None:
+        """One stream's part of a lease; None if it failed."""
         if not hasattr(self._local, "stream"):
-            self._local.stream = Stream(self._evaluation, self._model)
+            self._local.stream = Stream(self._evaluation, self._model, self._read_ahead)
             self._local.idle_since = time.perf_counter_ns()
-        stream: Stream = self._local.stream
         waited = time.perf_counter_ns() - self._local.idle_since
-        tally = stream.evaluate(shard)
-        self._local.idle_since = time.perf_counter_ns()
+        stream: Stream = self._local.stream
+        try:
+            tally = stream.evaluate(lease.shards())
+        except Exception as error:
+            lease.fail(stream.shard, error)
+            return None
+        finally:
+            self._local.idle_since = time.perf_counter_ns()
         return replace(tally, stages=tally.stages.merge(StageTimes(wait=waited)))
 
 
-def _raised(future: Future[Tally]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is not None
+class _Lease:
+    """Shards that streams take one after another; ends when one of them fails."""
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self._left = deque(shards)
+        self._first = shards[0]
+        self.failed: LeaseFailed | None = None
+
+    def shards(self) -> Iterator[Shard]:
+        """What the calling stream is to do, shard by shard."""
+        while self.failed is None:
+            try:
+                shard = self._left.popleft()
+            except IndexError:
+                return
+            yield shard
+
+    def fail(self, shard: Shard | None, error: Exception) -> None:
+        """A shard raised; the first error counts."""
+        if self.failed is None:
+            self.failed = _failure(shard or self._first, error)
 
 
 def _failure(shard: Shard, error: BaseException | None) -> LeaseFailed:

@@ -25,10 +25,13 @@ from ortbatch.data.labels import (
     is_integer_name,
 )
 from ortbatch.data.plan import Plan, make_plan, sampled
+from ortbatch.data.storage import is_remote
 from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.contract import Contract
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Feeder, Inputs
+from ortbatch.engine.host import available_cpus
+from ortbatch.engine.layout import Node, Work, lay_out
 from ortbatch.engine.probe import (
     Dependence,
     affordable,
@@ -38,6 +41,8 @@ from ortbatch.engine.probe import (
     usable_features,
     without_loose_label,
 )
+from ortbatch.engine.tune import TUNED_FROM_ROWS, tune
+from ortbatch.engine.turned import provable_columns
 from ortbatch.errors import Complaints, DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
 from ortbatch.job.gates import check_class
@@ -46,10 +51,16 @@ from ortbatch.model.outputs import Decision, Output, choose_output, settle_outpu
 from ortbatch.model.own_label import settle_by_place
 from ortbatch.model.session import OnnxModel
 from ortbatch.model.source import ModelSource, load, open_source
-from ortbatch.model.tuning import batch_size_for
+from ortbatch.model.tuning import Tuning, batch_size_for, ladder, most_rows_for
 
 _TEXT_SHOWN = 40
 THREADS = 1
+_WHY = {
+    "job": "`model.batch_size`",
+    "model": "the only one that the model takes",
+    "rule": f"256 KiB of inputs; fewer than {TUNED_FROM_ROWS:,} rows are not tuned",
+    "batch_dependent": "predictions depend on the batch",
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,10 @@ class Prepared:
         evaluation: what workers are given.
         decoded: the first rows, decoded, by which it was checked.
         dependence: whether rows depend on their batch.
-        batch_size_by: who chose the batch size: `job`, `model`, `rule` or `batch_dependent`.
+        batch_size_by: who chose the batch size: `job`, `model`, `rule`, `batch_dependent`, `tuned` or `folder` (the run
+            that is in the folder already).
+        tuning: how it was tuned, or why it was not.
+        row_bytes: bytes of the inputs of one of the first rows.
     """
 
     job: Job
@@ -101,6 +115,22 @@ class Prepared:
     decoded: DecodedRows
     dependence: Dependence
     batch_size_by: str
+    tuning: Tuning
+    row_bytes: int
+
+    @property
+    def work(self) -> Work:
+        """What there is to do, at the rate that was measured if the batch size was tuned."""
+        files, timed = self.plan.files, {rung.rows: rung.rows_per_s for rung in self.tuning.rungs}
+        share = self.plan.rows / max(1, sum(file.rows for file in files))
+        rate = timed.get(self.evaluation.batch_size)
+        size = int(share * sum(sum(file.group_bytes) for file in files))
+        return Work(size, self.plan.rows, None if rate is None else rate / self.tuning.streams)
+
+    @property
+    def read_ahead(self) -> int:
+        """Blocks to decode before they are needed: where they come over a network, and the stream would wait."""
+        return int(is_remote(self.plan.files[0].uri))
 
     @cached_property
     def evaluation_digest(self) -> str:
@@ -110,7 +140,7 @@ class Prepared:
             "model": self.model.sha256,
             "plan": self.plan.digest(),
             # How a thing was found is no part of what it is.
-            "inputs": [asdict(replace(binding, how="")) for binding in inputs.bound],
+            "inputs": [asdict(replace(binding, how="", by_columns=False)) for binding in inputs.bound],
             "transform": None if inputs.transform is None else inputs.transform.digest,
             "labels": asdict(self.evaluation.labels),
             "filter": self.evaluation.terms,
@@ -125,6 +155,7 @@ class Prepared:
         return {
             "evaluation": self.evaluation_digest,
             "batch_size": str(self.evaluation.batch_size),
+            "by_columns": ",".join(self.evaluation.inputs.by_columns),
             "threads": str(THREADS),
             "providers": ",".join(self.model.providers),
             "onnxruntime": onnxruntime.__version__,
@@ -135,8 +166,12 @@ def _digest(parts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(job: Job) -> Prepared:
+def prepare(job: Job, batch_size_there: int | None = None) -> Prepared:
     """Check a job against its model and its data.
+
+    Args:
+        job: what is asked.
+        batch_size_there: of the run that the folder holds; taken where it could have been tuned to.
 
     Raises:
         ModelError: if the model cannot be loaded, or does not fit.
@@ -163,7 +198,7 @@ def prepare(job: Job) -> Prepared:
     assert opened is not None
     assert output is not None
     assert plan is not None
-    return _fit(job, *opened, plan, contract, output)
+    return _tuned(_fit(job, *opened, plan, contract, output), opened[1], batch_size_there)
 
 
 def _plan(job: Job, contract: Contract) -> Plan:
@@ -218,6 +253,8 @@ def _fit(
     output = _settle_own_label(job, model, output, labels, contract.inputs, features, batch_size)
     decision = _decide(job, output, labels.classes)
     _check_gates(job, decision)
+    if how == "rule":
+        batch_size = min(batch_size, most_rows_for(len(decision.classes)))
     dependence = batch_dependence(model, decision, contract.inputs, features, batch_size)
     dependence = replace(dependence, dynamic=file.graph.dynamic)
     if dependence.matters and how == "rule":
@@ -225,10 +262,36 @@ def _fit(
         batch_size, how = 1, "batch_dependent"
     kept = {name: array.copy() for name, array in example.items()}
     unlabelled = job.data.unlabelled == "score"
-    evaluation = Evaluation(plan.files, contract.inputs, labels, decision, batch_size, kept, terms, unlabelled)
+    evaluation = Evaluation(contract.inputs, labels, decision, batch_size, kept, terms, unlabelled)
+    if not dependence.scores:
+        by_columns = batch_size_for(row_bytes, by_columns=True)
+        sizes = [batch_size, min(by_columns, most_rows_for(len(decision.classes)))]
+        names = provable_columns(file.source, model, contract.inputs, decision.output, features, sizes)
+        evaluation = evaluation.by_columns(names)
+        if names and how == "rule":
+            evaluation = replace(evaluation, batch_size=sizes[-1])
     decoded = decode(evaluation, table)
     _check_rows(evaluation, decoded, table)
-    return Prepared(job, file, plan, contract.schema, evaluation, decoded, dependence, how)
+    return Prepared(
+        job, file, plan, contract.schema, evaluation, decoded, dependence, how, Tuning(_WHY[how]), row_bytes
+    )
+
+
+def _tuned(prepared: Prepared, model: OnnxModel, there: int | None) -> Prepared:
+    """Where `auto` is open: the same with the batch size of the run in the folder, or the best on real rows."""
+    if prepared.batch_size_by != "rule" or prepared.plan.rows < TUNED_FROM_ROWS:
+        return prepared
+    evaluation, source, execution = prepared.evaluation, prepared.model.source, prepared.job.execution
+    sizes = ladder(prepared.row_bytes, len(evaluation.decision.classes), evaluation.batch_size)
+    if there in sizes:
+        found, how, tuning = there, "folder", Tuning("that of the run in the folder")
+    else:
+        if turned := evaluation.inputs.by_columns:
+            model = load(source, prepared.job.model.providers, THREADS, turned)
+        here = lay_out([Node(available_cpus(), None)], 0, len(prepared.plan.shards), execution, one_process=True)
+        found, tuning = tune(model, evaluation, prepared.plan, sizes, prepared.decoded.feeder, here.streams)
+        how = "rule" if found == evaluation.batch_size else "tuned"
+    return replace(prepared, evaluation=replace(evaluation, batch_size=found), batch_size_by=how, tuning=tuning)
 
 
 def _settle_own_label(

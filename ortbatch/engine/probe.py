@@ -42,7 +42,7 @@ def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term]) ->
     """
     columns = list(dict.fromkeys([*inputs.columns, label, *(column for column, _, _ in terms)]))
     tables: list[pa.Table] = []
-    for table in _tables(plan, plan.shards, columns, terms):
+    for table in _tables(plan.shards, columns, terms):
         # Files may differ in integer width and the like: the first of a kind are enough.
         if tables and table.schema != tables[0].schema:
             break
@@ -54,16 +54,16 @@ def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term]) ->
     first = pa.concat_tables(tables)
     if _usable(inputs, label, first).any():
         return first
-    for table in _tables(plan, plan.shards[:: -(-len(plan.shards) // _PLACES)], columns, terms):
+    for table in _tables(plan.shards[:: -(-len(plan.shards) // _PLACES)], columns, terms):
         usable = np.flatnonzero(_usable(inputs, label, table))
         if usable.size:
             return table.slice(int(usable[0]), PREFLIGHT_ROWS)
     return first
 
 
-def _tables(plan: Plan, shards: Sequence[Shard], columns: list[str], terms: Sequence[Term]) -> Iterator[pa.Table]:
+def _tables(shards: Sequence[Shard], columns: list[str], terms: Sequence[Term]) -> Iterator[pa.Table]:
     """Decoded blocks, without the rows that the filter leaves out."""
-    for block in (block for shard in shards for block in read_shard(plan.files, shard, columns)):
+    for block in (block for shard in shards for block in read_shard(shard, columns)):
         table = block.table.filter(pa.array(matching(block.table, terms))) if terms else block.table
         if table.num_rows:
             yield table

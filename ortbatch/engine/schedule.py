@@ -4,13 +4,20 @@ The only retry policy there is. When a worker is lost, all shards that it held a
 on an idle worker, and only a death there counts, as a call that waits behind the guilty one fails just like it.
 Three such deaths end the run, and so does an error in a shard. Leases start with one shard a stream and grow until each
 is worth a few seconds; near the end they shrink, so that all workers stop together.
+
+An event costs what it hands out, however many workers and shards there are: a million shards are a column of rows, and
+workers that can take a lease stand in queues by how many they hold.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 LEASE_SECONDS = 2.0
 LEASES_IN_FLIGHT = 2
@@ -18,14 +25,14 @@ DEATHS_OF_A_SHARD = 3
 _SHARDS_OF_A_LEASE = 1_024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Joined:
     """A worker is ready for leases."""
 
     worker: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Returned:
     """A worker finished a lease; `seconds` is the time that the worker spent on it."""
 
@@ -34,7 +41,7 @@ class Returned:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A shard of a lease raised an error."""
 
@@ -44,7 +51,7 @@ class Failed:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lost:
     """A worker is gone, with all its leases."""
 
@@ -55,7 +62,7 @@ class Lost:
 Event = Joined | Returned | Failed | Lost
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Give:
     """Send shards to a worker."""
 
@@ -64,12 +71,12 @@ class Give:
     shards: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StartWorker:
     """Replace a lost worker."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the run: shard `shard` (if one is to blame) failed."""
 
@@ -80,40 +87,88 @@ class Stop:
 Decision = Give | StartWorker | Stop
 
 
-@dataclass
-class _Worker:
-    """Leases out with a worker, oldest first; `isolated` while it does a suspect."""
+@dataclass(slots=True)
+class _Lease:
+    """Shards that are out, and their rows."""
 
-    leases: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    shards: tuple[int, ...]
+    rows: int
+
+
+@dataclass(slots=True)
+class _Worker:
+    """Leases out with a worker, oldest first; `isolated` while it does a suspect; `place` is its turn in joining."""
+
+    number: int
+    place: int
+    leases: dict[int, _Lease] = field(default_factory=dict)
     isolated: bool = False
+
+
+class _Queue:
+    """Workers that hold equally many leases, in the order in which they joined."""
+
+    def __init__(self) -> None:
+        self._heap: list[int] = []
+        self._waiting: dict[int, _Worker] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, worker: _Worker) -> None:
+        self._waiting[worker.place] = worker
+        heapq.heappush(self._heap, worker.place)
+
+    def discard(self, worker: _Worker) -> None:
+        # Its place stays in the heap until it comes up.
+        self._waiting.pop(worker.place, None)
+
+    def pop(self) -> _Worker:
+        while True:
+            if (worker := self._waiting.pop(heapq.heappop(self._heap), None)) is not None:
+                return worker
 
 
 class Schedule:
     """Hands out every shard until each is done once.
 
     Args:
-        rows: shard id → rows.
+        rows: rows of shard i at i, for shards 0 to n - 1.
         workers: workers that are being started.
         streams: shards that a worker evaluates at once.
         order: ids in the order to hand them out; by default as they come.
+
+    Raises:
+        ValueError: if `order` does not name every shard once.
     """
 
     def __init__(
-        self, rows: Mapping[int, int], *, workers: int, streams: int, order: Sequence[int] | None = None
+        self,
+        rows: Mapping[int, int] | Sequence[int] | NDArray[np.int64],
+        *,
+        workers: int,
+        streams: int,
+        order: Sequence[int] | None = None,
     ) -> None:
-        self._rows = rows
-        self._waiting = deque(order if order is not None else rows)
-        self._waiting_rows = sum(rows.values())
+        column = np.array([rows[shard] for shard in range(len(rows))] if isinstance(rows, Mapping) else rows, np.int64)
+        self._order = np.arange(column.size) if order is None else np.array(order, np.int64)
+        if order is not None and not np.array_equal(np.sort(self._order), np.arange(column.size)):
+            raise ValueError(f"expected an order of all {column.size:,} shards, each once")
+        self._rows_up_to = np.concatenate([[0], np.cumsum(column[self._order])])
+        self._rows = column
+        self._next = 0  # place in the order: shards before it have been handed out
         self._suspects: deque[int] = deque()
         self._deaths: Counter[int] = Counter()
         self._streams = streams
         self._workers: dict[int, _Worker] = {}
+        self._joined = 0
+        self._able = [_Queue() for _ in range(LEASES_IN_FLIGHT)]  # at i: workers with i leases
         self._lost: set[int] = set()
         self._expected = self._starting = workers
         self._restarts_left = max(10, 3 * workers)
         self._rate: float | None = None
         self._leases = 0
-        self._left = len(rows)
+        self._left = int(column.size)
         self.retries = 0
         self.stopped = False
 
@@ -130,38 +185,52 @@ class Schedule:
         """Take note of an event and say what to do now."""
         if self.finished or event.worker in self._lost:
             return []
-        if isinstance(event, Joined):
-            if event.worker not in self._workers:
-                self._workers[event.worker] = _Worker()
-                self._starting -= 1
-        elif isinstance(event, Returned):
+        if isinstance(event, Returned):
             self._returned(event)
+        elif isinstance(event, Joined):
+            self._worker_joined(event)
         elif isinstance(event, Failed):
             return self._stop(event.reason, event.shard)
         else:
             return self._worker_lost(event)
         return self._hand_out()
 
-    def _returned(self, event: Returned) -> None:
-        if not self.holds(event.worker, event.lease):
+    def _worker_joined(self, event: Joined) -> None:
+        if event.worker in self._workers:
             return
-        worker = self._workers[event.worker]
-        shards = worker.leases.pop(event.lease)
+        worker = self._workers[event.worker] = _Worker(event.worker, self._joined)
+        self._joined += 1
+        self._starting -= 1
+        self._able[0].add(worker)
+
+    def _returned(self, event: Returned) -> None:
+        worker = self._workers.get(event.worker)
+        lease = None if worker is None else worker.leases.get(event.lease)
+        if worker is None or lease is None:
+            return
+        self._dequeue(worker)
+        del worker.leases[event.lease]
         worker.isolated = False
-        self._left -= len(shards)
-        rows = sum(self._rows[shard] for shard in shards)
-        if event.seconds > 0 and rows:
-            rate = rows / event.seconds
+        self._able[len(worker.leases)].add(worker)
+        self._left -= len(lease.shards)
+        if event.seconds > 0 and lease.rows:
+            rate = lease.rows / event.seconds
             self._rate = rate if self._rate is None else (self._rate + rate) / 2
+
+    def _dequeue(self, worker: _Worker) -> None:
+        if len(worker.leases) < LEASES_IN_FLIGHT:
+            self._able[len(worker.leases)].discard(worker)
 
     def _worker_lost(self, event: Lost) -> list[Decision]:
         self._lost.add(event.worker)
         worker = self._workers.pop(event.worker, None)
         if worker is None:
             self._starting -= 1
-            worker = _Worker()
-        held = [shard for shards in worker.leases.values() for shard in shards]
-        if worker.isolated:
+            held = []
+        else:
+            self._dequeue(worker)
+            held = [shard for lease in worker.leases.values() for shard in lease.shards]
+        if worker is not None and worker.isolated:
             self._deaths[held[0]] += 1
             if self._deaths[held[0]] >= DEATHS_OF_A_SHARD:
                 return self._stop(f"its worker died {DEATHS_OF_A_SHARD} times with it alone; {event.reason}", held[0])
@@ -180,29 +249,32 @@ class Schedule:
         return [Stop(reason, shard)]
 
     def _hand_out(self) -> list[Decision]:
-        """Give leases, one a worker in turn, until all have enough or nothing waits."""
+        """Give leases, first to workers that have none, until all have enough or nothing waits."""
         given: list[Decision] = []
-        for depth in range(LEASES_IN_FLIGHT):
-            for number, worker in self._workers.items():
-                if len(worker.leases) == depth and not worker.isolated and (shards := self._next_shards(worker)):
-                    worker.leases[self._leases] = shards
-                    given.append(Give(number, self._leases, shards))
-                    self._leases += 1
+        for able in self._able:
+            while able and (self._next < self._order.size or (self._suspects and able is self._able[0])):
+                worker = able.pop()
+                if self._suspects and not worker.leases:
+                    worker.isolated = True
+                    shard = self._suspects.popleft()
+                    lease = _Lease((shard,), int(self._rows[shard]))
+                else:
+                    lease = self._next_lease()
+                worker.leases[self._leases] = lease
+                given.append(Give(worker.number, self._leases, lease.shards))
+                self._leases += 1
+                if not worker.isolated and len(worker.leases) < LEASES_IN_FLIGHT:
+                    self._able[len(worker.leases)].add(worker)
         return given
 
-    def _next_shards(self, worker: _Worker) -> tuple[int, ...]:
-        """Shards of the next lease of a worker; empty if there is nothing for it."""
-        if self._suspects and not worker.leases:
-            worker.isolated = True
-            return (self._suspects.popleft(),)
-        share = self._waiting_rows / (2 * LEASES_IN_FLIGHT * max(1, len(self._workers), self._expected))
-        target = 0.0 if self._rate is None else min(self._rate * LEASE_SECONDS, share)
-        shards: list[int] = []
-        rows = 0
-        while self._waiting and len(shards) < _SHARDS_OF_A_LEASE:
-            if len(shards) >= self._streams and rows + self._rows[self._waiting[0]] > target:
-                break
-            shards.append(self._waiting.popleft())
-            rows += self._rows[shards[-1]]
-        self._waiting_rows -= rows
-        return tuple(shards)
+    def _next_lease(self) -> _Lease:
+        """The next shards in order: one a stream, more up to a share of what waits or what takes LEASE_SECONDS."""
+        first, before = self._next, int(self._rows_up_to[self._next])
+        waiting = int(self._rows_up_to[-1]) - before
+        share = waiting / (2 * LEASES_IN_FLIGHT * max(1, len(self._workers), self._expected))
+        target = 0 if self._rate is None else int(min(self._rate * LEASE_SECONDS, share))
+        ends = self._rows_up_to[first + 1 : first + 1 + _SHARDS_OF_A_LEASE]
+        fit = int(ends.searchsorted(before + target, "right"))
+        self._next = first + min(max(fit, self._streams, 1), ends.size)
+        shards = tuple(self._order[first : self._next].tolist())
+        return _Lease(shards, int(self._rows_up_to[self._next]) - before)

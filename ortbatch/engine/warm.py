@@ -10,5 +10,9 @@ from ortbatch.model.session import OnnxModel
 
 def warm_up(model: OnnxModel, evaluation: Evaluation) -> None:
     """Run one full batch of the same real row."""
-    feed = {name: np.repeat(row, evaluation.batch_size, axis=0) for name, row in evaluation.example.items()}
+    turned = evaluation.inputs.by_columns
+    feed = {
+        name: np.repeat(row, evaluation.batch_size, axis=int(name in turned))
+        for name, row in evaluation.example.items()
+    }
     model.run(evaluation.decision.output.reads, feed)

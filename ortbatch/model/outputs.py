@@ -19,6 +19,7 @@ from ortbatch.errors import ModelError
 from ortbatch.metrics.scores import ONE_VS_REST_CLASSES
 from ortbatch.model.graph import BINARY_SVM, CLASSIFIERS, Graph
 from ortbatch.model.own_label import label_places
+from ortbatch.model.probabilities import Index, LogOdds, Probabilities, Softmax, Table, at_least
 
 NAN_SCORE = "nan_score"
 INFINITE_SCORE = "infinite_score"
@@ -102,15 +103,20 @@ class Scored:
 
     Args:
         predicted: int64[N], class indices; 0 where a row is bad.
-        probabilities: float64[N, C]; None for labels.
+        probabilities: of N rows and C classes; None for labels.
         log_odds: float64[N, K], one column a curve.
         bad: reason → bool[N], rows without a usable score.
     """
 
     predicted: NDArray[np.int64]
-    probabilities: NDArray[np.float64] | None
+    probabilities: Probabilities | None
     log_odds: NDArray[np.float64]
     bad: dict[str, NDArray[np.bool_]]
+
+    def select(self, rows: Index) -> Scored:
+        """Some of the rows, none of them bad."""
+        probabilities = None if self.probabilities is None else self.probabilities.select(rows)
+        return Scored(self.predicted[rows], probabilities, self.log_odds[rows], {})
 
 
 def choose_output(outputs: Sequence[TensorSpec], graph: Graph, name: str | None, kind: str | None) -> Output:
@@ -253,8 +259,16 @@ def score(decision: Decision, raw: NDArray[Any]) -> Scored:
     values = raw.reshape(len(raw), -1)
     if decision.output.kind == "label":
         return _labels(decision, values[:, 0])
+    if decision.positive is not None and decision.output.kind == "logits":
+        log_odds = _log_odds(values, decision.positive)
+        # What is finite here was finite there; what is not is looked into below.
+        if log_odds.size and np.isfinite(log_odds.min()) and np.isfinite(log_odds.max()):
+            return _by_log_odds(decision, decision.positive, log_odds, {})
+    bad = _not_finite(values)
+    if not bad and decision.positive is None and decision.output.kind == "logits":
+        with np.errstate(divide="ignore", over="ignore"):
+            return _multiclass_logits(decision, values, {})
     wide = values.astype(np.float64)
-    bad = _not_finite(wide)
     if decision.output.kind == "probabilities":
         bad = _no_probabilities(wide, bad)
     for mask in bad.values():
@@ -273,37 +287,58 @@ def _labels(decision: Decision, values: NDArray[Any]) -> Scored:
 
 
 def _binary(decision: Decision, positive: int, wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> Scored:
-    from scipy.special import expit
-
-    other = 1 - positive
     if decision.output.kind == "logits":
-        second = wide[:, 0] if wide.shape[1] == 1 else wide[:, 1] - wide[:, 0]
-        log_odds = second if positive == 1 else -second
-        pair = np.empty((len(wide), 2))
-        pair[:, positive], pair[:, other] = expit(log_odds), expit(-log_odds)
-    elif wide.shape[1] == 1:
+        return _by_log_odds(decision, positive, _log_odds(wide, positive), bad)
+    other = 1 - positive
+    if wide.shape[1] == 1:
         pair = np.column_stack([1 - wide[:, 0], wide[:, 0]])
         log_odds = (np.log(wide[:, 0]) - np.log1p(-wide[:, 0])) * (1 if positive == 1 else -1)
     else:
         pair = wide
         log_odds = np.log(wide[:, positive]) - np.log(wide[:, other])
     predicted = np.where(pair[:, positive] >= decision.threshold, positive, other)
-    return Scored(predicted, pair, log_odds[:, None], bad)
+    return Scored(predicted, Table(pair, positive), log_odds[:, None], bad)
+
+
+def _log_odds(logits: NDArray[Any], positive: int) -> NDArray[np.float64]:
+    """Of the positive class, from logits of both classes or of the second."""
+    if logits.shape[1] == 1:
+        second: NDArray[np.float64] = logits[:, 0].astype(np.float64)
+        return second if positive == 1 else -second
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference: NDArray[np.float64] = np.subtract(logits[:, positive], logits[:, 1 - positive], dtype=np.float64)
+    return difference
+
+
+def _by_log_odds(
+    decision: Decision, positive: int, log_odds: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]
+) -> Scored:
+    above = at_least(log_odds, decision.threshold)
+    predicted = (above if positive == 1 else ~above).astype(np.int64)
+    return Scored(predicted, LogOdds(log_odds, positive), log_odds[:, None], bad)
 
 
 def _multiclass(decision: Decision, wide: NDArray[np.float64], bad: dict[str, NDArray[np.bool_]]) -> Scored:
+    if decision.output.kind == "logits":
+        return _multiclass_logits(decision, wide, bad)
     predicted = np.argmax(wide, axis=1).astype(np.int64)
-    if decision.output.kind == "probabilities":
-        log_odds = np.log(wide) - np.log1p(-wide) if decision.curves else np.empty((len(wide), 0))
-        return Scored(predicted, wide, log_odds, bad)
-    shifted = wide - wide.max(axis=1, keepdims=True)
+    log_odds = np.log(wide) - np.log1p(-wide) if decision.curves else np.empty((len(wide), 0))
+    return Scored(predicted, Table(wide, None), log_odds, bad)
+
+
+def _multiclass_logits(decision: Decision, logits: NDArray[Any], bad: dict[str, NDArray[np.bool_]]) -> Scored:
+    """Of finite logits [N, C] of any float type; all arithmetic is float64."""
+    predicted, rows = np.argmax(logits, axis=1).astype(np.int64), np.arange(len(logits))
+    shifted = logits.astype(np.float64)
+    shifted -= shifted[rows, predicted][:, None]
+    if not decision.curves:
+        weights = np.exp(shifted, out=shifted)
+        return Scored(predicted, Softmax(weights, weights.sum(axis=1)), np.empty((len(logits), 0)), bad)
     weights = np.exp(shifted)
     total = weights.sum(axis=1, keepdims=True)
     probabilities = weights / total
-    if not decision.curves:
-        return Scored(predicted, probabilities, np.empty((len(wide), 0)), bad)
     # The rest of the largest class is summed without it: 1 - p would lose every digit there.
-    rest, rows = total - weights, np.arange(len(wide))
+    rest = total - weights
     weights[rows, predicted] = 0
     rest[rows, predicted] = weights.sum(axis=1)
     log_rest = np.log(rest)
@@ -312,7 +347,7 @@ def _multiclass(decision: Decision, wide: NDArray[np.float64], bad: dict[str, ND
         others = shifted[far]
         others[np.arange(far.size), predicted[far]] = -np.inf
         log_rest[far, predicted[far]] = np.logaddexp.reduce(others, axis=1)
-    return Scored(predicted, probabilities, shifted - log_rest, bad)
+    return Scored(predicted, Table(probabilities, None), shifted - log_rest, bad)
 
 
 def _not_finite(wide: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:

@@ -34,7 +34,9 @@ _DTYPES = {
 class OnnxModel:
     """One session. `run` may be called from several threads; it releases the interpreter lock."""
 
-    def __init__(self, path: Path, providers: Sequence[str], threads: int, where: str) -> None:
+    def __init__(
+        self, path: Path, providers: Sequence[str], threads: int, where: str, columns: Sequence[str] = ()
+    ) -> None:
         """Load a model.
 
         Args:
@@ -42,6 +44,7 @@ class OnnxModel:
             providers: execution providers in order of preference; all must be there.
             threads: intra-op threads of each call.
             where: what the job calls the model, for messages.
+            columns: inputs whose batch is their last dimension.
 
         Raises:
             ModelError: if a provider is missing, or the model cannot be loaded.
@@ -62,6 +65,7 @@ class OnnxModel:
         self.threads = threads
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        self._columns = tuple(columns)
         self._filled = self.fixed_batch
 
     @property
@@ -71,7 +75,8 @@ class OnnxModel:
         Raises:
             ModelError: if its inputs ask for different ones.
         """
-        sizes = {spec.shape[0] for spec in self.inputs if spec.shape and spec.shape[0] is not None}
+        batches = [spec.shape[-1 if spec.name in self._columns else 0] for spec in self.inputs if spec.shape]
+        sizes = {size for size in batches if size is not None}
         if len(sizes) > 1:
             raise ModelError(f"the model's inputs have batches of {sorted(sizes)}; export it with one for all.")
         return next(iter(sizes), None)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ortbatch.data.storage import exists, is_remote, local_path, read_bytes, storage_error
 from ortbatch.errors import DataError, ModelError
 from ortbatch.job.redaction import redact
+from ortbatch.model.columns import by_columns
 from ortbatch.model.graph import Graph, read_graph
 from ortbatch.model.session import OnnxModel, local_copy
 
@@ -115,12 +116,22 @@ def _size(uri: str) -> int:
     return len(read_bytes(uri)) if is_remote(uri) else local_path(uri).stat().st_size
 
 
-def load(source: ModelSource, providers: Sequence[str], threads: int) -> OnnxModel:
+def load(source: ModelSource, providers: Sequence[str], threads: int, columns: Sequence[str] = ()) -> OnnxModel:
     """A session of a model in this process.
+
+    Args:
+        source: the model.
+        providers: execution providers.
+        threads: intra-op threads.
+        columns: inputs that it is to take column by column; only for a model without external files.
 
     Raises:
         ModelError: if it cannot be loaded, or the file no longer has this content: its hash would name another model.
     """
+    if columns:
+        model = load_by_columns(source.graph.runs, columns, providers, threads, source.where)
+        _require_unchanged(source)
+        return model
     if source.runs_as_it_is and not is_remote(source.where):
         model = OnnxModel(local_path(source.where), providers, threads, source.where)
         _require_unchanged(source)
@@ -138,6 +149,16 @@ def load(source: ModelSource, providers: Sequence[str], threads: int) -> OnnxMod
         model = OnnxModel(folder / "model.onnx", providers, threads, source.where)
         _require_unchanged(source)
         return model
+
+
+def load_by_columns(
+    content: bytes, columns: Sequence[str], providers: Sequence[str], threads: int, where: str
+) -> OnnxModel:
+    """A session of a model that takes some inputs column by column."""
+    with tempfile.TemporaryDirectory(prefix="ortbatch-") as name:
+        path = Path(name) / "model.onnx"
+        path.write_bytes(by_columns(content, columns))
+        return OnnxModel(path, providers, threads, where, columns)
 
 
 def _require_unchanged(source: ModelSource) -> None:

@@ -114,7 +114,7 @@ def test_flipped_bits_of_a_footer_are_bad_data_or_no_harm(broken: tuple[Path, by
         flip(path, -data.draw(st.integers(1, length)), 1 << data.draw(st.integers(0, 7)))
     try:
         plan = make_plan([str(path)], None, lambda where, schema: None)
-        blocks = [block for shard in plan.shards for block in read_shard(plan.files, shard, list(COLUMNS))]
+        blocks = [block for shard in plan.shards for block in read_shard(shard, list(COLUMNS))]
     except DataError:
         return
     assert sum(block.table.num_rows for block in blocks) == plan.rows

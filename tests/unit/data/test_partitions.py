@@ -23,7 +23,7 @@ def planned(path: Path) -> Plan:
 
 def read(path: Path, *columns: str) -> list[dict[str, Any]]:
     plan = planned(path)
-    blocks = [block for shard in plan.shards for block in read_shard(plan.files, shard, columns)]
+    blocks = [block for shard in plan.shards for block in read_shard(shard, columns)]
     return [row for block in blocks for row in block.table.to_pylist()]
 
 

@@ -23,7 +23,7 @@ def planned(path: Path, shard_rows: int | None = None) -> Plan:
 
 
 def blocks_of(plan: Plan, *columns: str) -> list[Block]:
-    return [block for shard in plan.shards for block in read_shard(plan.files, shard, columns or ["y"])]
+    return [block for shard in plan.shards for block in read_shard(shard, columns or ["y"])]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_row_group_read_in_parts_is_never_in_memory_as_a_whole(
     monkeypatch.setattr(reader, "BUDGET_BYTES", 4 << 20)
     monkeypatch.setattr(reader, "_STREAM_BYTES", 1 << 20)
     before, most = pa.total_allocated_bytes(), 0
-    for _ in read_shard(plan.files, plan.shards[0], ["a"]):
+    for _ in read_shard(plan.shards[0], ["a"]):
         most = max(most, pa.total_allocated_bytes() - before)
     assert path.stat().st_size > 50_000_000
     assert most < 16 << 20
@@ -184,7 +184,7 @@ def test_a_row_group_that_gives_fewer_rows_than_its_footer_says_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = planned(write_table(tmp_path / "a.parquet", numbered(200), [100, 100]))
-    monkeypatch.setattr(reader, "_decode", lambda raw, footer, group, columns: iter([numbered(99)]))
+    monkeypatch.setattr(reader._OpenFile, "decode", lambda self, group, columns: iter([numbered(99)]))
     with pytest.raises(DataError, match="row group 0 holds 100 rows by its footer, -1 were decoded"):
         blocks_of(plan)
 
@@ -192,7 +192,7 @@ def test_a_row_group_that_gives_fewer_rows_than_its_footer_says_is_an_error(
 def test_blocks_are_read_one_after_the_other(tmp_path: Path) -> None:
     plan = planned(checked(tmp_path / "a.parquet"), shard_rows=200)
     corrupt(tmp_path / "a.parquet", column=1, group=1, mask=1)
-    blocks = read_shard(plan.files, plan.shards[0], ["y"])
+    blocks = read_shard(plan.shards[0], ["y"])
     assert next(blocks).table.num_rows == 100
     with pytest.raises(DataError, match="row group 1"):
         next(blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +37,7 @@ def expected(prepared: Prepared) -> Tally:
     stream = Stream(prepared.evaluation, open_model(prepared.job)[1])
     total = prepared.evaluation.empty()
     for shard in prepared.plan.shards:
-        total = total.merge(stream.evaluate(shard))
+        total = total.merge(stream.evaluate([shard]))
     return counts(total)
 
 
@@ -64,9 +65,7 @@ class TroubledFleet:
         self._next += 1
 
     def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
-        tally = self._stream.evaluate(shards[0])
-        for shard in shards[1:]:
-            tally = tally.merge(self._stream.evaluate(shard))
+        tally = self._stream.evaluate(shards)
         done = Message(Returned(worker, lease, 0.01), RunState(ShardSet.of(s.id for s in shards), tally))
         if self._lose and self._random.random() < 0.3:
             # The worker dies, and its result arrives all the same, before or after the news of its death.
@@ -117,6 +116,22 @@ def test_a_shuffled_order_changes_no_count(prepared: Prepared, expected: Tally, 
     order = [shard.id for shard in prepared.plan.shards]
     random.Random(seed).shuffle(order)
     assert counts(finish(prepared, TroubledFleet(prepared, seed), order).state.tally) == expected
+
+
+class WatchingFleet(TroubledFleet):
+    """Looks at what each lease carries."""
+
+    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+        self.carried = [*getattr(self, "carried", []), pickle.loads(pickle.dumps(shards))]
+        super().give(worker, lease, self.carried[-1])
+
+
+def test_a_lease_carries_the_files_of_its_shards_and_no_others(prepared: Prepared, expected: Tally) -> None:
+    fleet = WatchingFleet(prepared, 0)
+    assert counts(finish(prepared, fleet).state.tally) == expected
+    for shard in (shard for shards in fleet.carried for shard in shards):
+        assert shard.files == {piece.file: prepared.plan.files[piece.file] for piece in shard.pieces}
+    assert len(fleet.carried[0][0].files) < len(prepared.plan.files)
 
 
 class FailingFleet(TroubledFleet):

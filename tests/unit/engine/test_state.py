@@ -77,6 +77,22 @@ def test_a_state_that_is_counted_in_part_is_an_error_not_a_loss() -> None:
         reducer.accept(state(2, 3))
 
 
+@given(st.lists(st.sets(st.integers(0, 90), min_size=1, max_size=9), max_size=60))
+def test_any_leases_give_the_set_of_a_plain_merge(leases: list[set[int]]) -> None:
+    reducer, plain, duplicates = Reducer(Tally.empty(("a", "b"), ())), state(), 0
+    for lease in leases:
+        counted = lease & set(plain.shards)
+        if counted and counted != lease:
+            with pytest.raises(MergeError, match=f"{len(counted)} of {len(lease)} shards"):
+                reducer.accept(state(*lease))
+            continue
+        duplicates += bool(counted)
+        assert reducer.accept(state(*lease)) is not bool(counted)
+        plain = plain if counted else plain.merge(state(*lease))
+        assert (reducer.rows, reducer.done) == (plain.tally.coverage.planned, len(plain.shards))
+    assert (reducer.state, reducer.duplicates) == (plain, duplicates)
+
+
 @given(st.permutations(range(12)), st.integers(1, 5))
 def test_any_order_of_states_gives_the_same_run(order: list[int], size: int) -> None:
     reducer = Reducer(Tally.empty(("a", "b"), ()))

@@ -63,7 +63,7 @@ def test_two_logits_have_exact_odds_and_probabilities(raw: np.ndarray, positive:
     difference = raw[:, positive].astype(float) - raw[:, 1 - positive].astype(float)
     assert result.log_odds[:, 0].tolist() == difference.tolist()
     assert result.probabilities is not None
-    for row, probabilities in zip(raw, result.probabilities, strict=True):
+    for row, probabilities in zip(raw, result.probabilities.all(), strict=True):
         assert probabilities.tolist() == pytest.approx([float(p) for p in exact_softmax(row)], rel=1e-14, abs=1e-300)
 
 
@@ -81,7 +81,7 @@ def test_one_logit_is_that_of_the_second_class(raw: np.ndarray, positive: int, f
 def test_many_logits_have_the_odds_of_exact_arithmetic(raw: np.ndarray) -> None:
     result = score(decision("logits", 4, classes=4), raw)
     with mpmath.workdps(60):
-        for row, odds, probabilities in zip(raw, result.log_odds, result.probabilities, strict=True):
+        for row, odds, probabilities in zip(raw, result.log_odds, result.probabilities.all(), strict=True):
             parts = exact_softmax(row)
             assert probabilities.tolist() == pytest.approx([float(p) for p in parts], rel=1e-12, abs=1e-300)
             expected = [float(exact_odds(parts, index)) for index in range(4)]
@@ -145,7 +145,7 @@ def test_a_score_exactly_at_the_threshold_is_positive_and_one_below_is_not(case:
     kind, raw = AT[case]
     probabilities = scored(kind, raw, positive=positive).probabilities
     assert probabilities is not None
-    at = float(probabilities[0, positive])
+    at = float(probabilities.all()[0, positive])
     assert scored(kind, raw, positive=positive, threshold=at).predicted.tolist() == [positive]
     above = float(np.nextafter(at, 1))
     assert scored(kind, raw, positive=positive, threshold=above).predicted.tolist() == [1 - positive]
