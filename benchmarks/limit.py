@@ -6,7 +6,7 @@ input; run a session of one thread on resident data. With rates of one process
     limit = P / (1 / decode + 1 / pack + 1 / infer)
 
 rows a second, at the batch size that gives most. Files are in the page cache. A limit is about one way to do the
-stages, a class with the methods of `Stages`: `naive` is here, others are added to `LIMITS` and measured beside it.
+stages, see `benchmarks.stages`; all of `LIMITS` are measured one after another.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.synchronize import Barrier
 from queue import Queue
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.contract import Task
 from benchmarks.scoring import Array, session
+from benchmarks.stages import Naive, Own, Stages
 from benchmarks.workloads import Workload
 
 _SECONDS = 0.7
@@ -34,52 +34,7 @@ _LEAST_BYTES, _MOST_BYTES = 1 << 15, 1 << 21
 _WAIT_SECONDS = 300
 
 
-class Stages(Protocol):
-    """One way from files to the input of a model; used by one process."""
-
-    def __init__(self, task: Task, batch: int) -> None:
-        """Args: task: what is read. batch: most rows of one `feed`."""
-
-    def decode(self, path: str, group: int) -> Any:
-        """The columns of a row group, in the form that `feed` takes."""
-
-    def feed(self, columns: Any, start: int, stop: int) -> Array:
-        """The model's input for rows [start, stop); it may be overwritten by the next call."""
-
-    def model(self) -> str:
-        """Path of the model that takes what `feed` gives."""
-
-
-class Naive:
-    """pyarrow on one thread, then one copy a column into a reused row-major buffer; lists are used as they lie."""
-
-    def __init__(self, task: Task, batch: int) -> None:
-        self._task = task
-        self._buffer = np.empty((batch, len(task.columns)), task.dtype)
-        self._open: tuple[str, pq.ParquetFile] | None = None
-
-    def decode(self, path: str, group: int) -> list[Array]:
-        """One array a column, or one [N, width] array."""
-        if self._open is None or self._open[0] != path:
-            self._open = path, pq.ParquetFile(path)
-        table = self._open[1].read_row_group(group, columns=[*self._task.columns, "label"], use_threads=False)
-        return [_numpy(table[name]) for name in self._task.columns]
-
-    def feed(self, columns: Sequence[Array], start: int, stop: int) -> Array:
-        """[N, *row_shape]."""
-        if self._task.listed:
-            return columns[0][start:stop].reshape(stop - start, *self._task.row_shape)
-        packed = self._buffer[: stop - start]
-        for place, column in enumerate(columns):
-            packed[:, place] = column[start:stop]
-        return packed
-
-    def model(self) -> str:
-        """The workload's own."""
-        return self._task.model
-
-
-LIMITS: Mapping[str, Callable[[Task, int], Stages]] = {"naive": Naive}
+LIMITS: Mapping[str, Callable[[Task, int], Stages]] = {"naive": Naive, "own": Own}
 
 
 @dataclass(frozen=True)
@@ -178,14 +133,6 @@ def _groups(files: Sequence[str]) -> Iterator[tuple[str, int]]:
     for path in files:
         for group in range(pq.ParquetFile(path).num_row_groups):
             yield path, group
-
-
-def _numpy(column: pa.ChunkedArray) -> Array:
-    """[N], or [N, width] of a list column."""
-    joined = column.combine_chunks()
-    if not pa.types.is_fixed_size_list(joined.type):
-        return np.asarray(joined)
-    return np.asarray(joined.flatten()).reshape(len(joined), joined.type.list_size)
 
 
 def _length(columns: Any) -> int:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.contract import Settings
-from benchmarks.gates import LIMIT, judge
+from benchmarks.gates import LIMIT, Verdict, judge
 from benchmarks.limit import Limit
 from benchmarks.process import Outcome
 
@@ -63,6 +63,12 @@ class Measured:
         return list(dict.fromkeys(wrong))
 
 
+def verdicts_of(measured: Mapping[str, Measured]) -> list[Verdict]:
+    """All gates."""
+    steady = {name: found.rates() for name, found in measured.items()}
+    return judge(steady, {name: found.whole() for name, found in measured.items()})
+
+
 def as_json(measured: Mapping[str, Measured]) -> dict[str, Any]:
     """All figures, with the verdicts of the gates."""
     workloads = {
@@ -79,6 +85,6 @@ def as_json(measured: Mapping[str, Measured]) -> dict[str, Any]:
         }
         for name, found in measured.items()
     }
-    verdicts = judge({name: found.rates() for name, found in measured.items()})
+    verdicts = verdicts_of(measured)
     gates = [{**asdict(verdict.gate), "ratio": verdict.ratio, "missed": verdict.missed} for verdict in verdicts]
     return {"schema_version": 1, "workloads": workloads, "gates": gates}

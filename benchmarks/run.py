@@ -19,12 +19,11 @@ from rich.console import Console
 
 from benchmarks.contract import Settings, Task
 from benchmarks.data import make
-from benchmarks.gates import judge
 from benchmarks.limit import LIMITS, measure
 from benchmarks.machine import cores, machine, versions
 from benchmarks.peers import PEERS, keep, missing, settings_of, version
 from benchmarks.process import ContenderError, run_contender
-from benchmarks.results import Measured, as_json
+from benchmarks.results import Measured, as_json, verdicts_of
 from benchmarks.table import table
 from benchmarks.tune import tune
 from benchmarks.workloads import WORKLOADS, Workload, scaled
@@ -136,7 +135,7 @@ def _verdict(measured: Mapping[str, Measured], scale: float) -> int:
         for line in [*found.mismatches(), *(f"{who} failed" for who in found.failed)]:
             _say(f"WRONG {name}: {line}")
             wrong += 1
-    verdicts = judge({name: found.rates() for name, found in measured.items()})
+    verdicts = verdicts_of(measured)
     for verdict in verdicts:
         if verdict.missed:
             _say(f"{'MISSED' if scale == 1 else 'at this scale below'} {verdict}")

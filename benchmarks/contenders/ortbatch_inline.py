@@ -17,15 +17,21 @@ from benchmarks.contract import Answer, Task
 _LATENCY_SECONDS = 1
 
 
-def job_of(task: Task) -> ortbatch.Job:
+def job_of(task: Task, *, batch_size: int | str = "auto", **sections: Any) -> ortbatch.Job:
     """The job that a user would write: everything else is left to its default."""
     columns: Any = task.columns[0] if task.listed else list(task.columns)
     return ortbatch.Job.from_mapping(
         {
             "name": task.workload,
-            "model": {"path": task.model, "inputs": {"x": columns}, "output": {"kind": "logits"}},
+            "model": {
+                "path": task.model,
+                "inputs": {"x": columns},
+                "output": {"kind": "logits"},
+                "batch_size": batch_size,
+            },
             "data": {"path": str(Path(task.files[0]).parent), "label": "label"},
             "latency": {"max_seconds": _LATENCY_SECONDS},
+            **sections,
         }
     )
 
