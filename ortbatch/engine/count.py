@@ -26,7 +26,7 @@ from ortbatch.metrics.tally import Tally
 from ortbatch.model.outputs import Scored, score
 from ortbatch.model.probabilities import Index
 
-_RUN_VALUES = 1 << 16
+_RUN_VALUES = 1 << 17
 _RUN_ROWS_AT_LEAST = 256
 _GATHERED_VALUES = 1 << 20
 _LOG_LOSS_CLIP = 2.0**-52

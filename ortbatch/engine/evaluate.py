@@ -31,7 +31,7 @@ from ortbatch.metrics.tally import Tally
 from ortbatch.model.probabilities import Index
 from ortbatch.model.session import OnnxModel
 
-_WINDOW_VALUES = 1 << 16
+_WINDOW_VALUES = 1 << 17
 _SMALL_ROWS = 4_096
 
 

@@ -271,7 +271,9 @@ class Schedule:
         """The next shards in order: one a stream, more up to a share of what waits or what takes LEASE_SECONDS."""
         first, before = self._next, int(self._rows_up_to[self._next])
         waiting = int(self._rows_up_to[-1]) - before
-        share = waiting / (2 * LEASES_IN_FLIGHT * max(1, len(self._workers), self._expected))
+        workers = max(1, len(self._workers), self._expected)
+        # One worker has nobody to stop together with: its streams share the shards of a lease among themselves.
+        share = waiting if workers == 1 else waiting / (2 * LEASES_IN_FLIGHT * workers)
         target = 0 if self._rate is None else int(min(self._rate * LEASE_SECONDS, share))
         ends = self._rows_up_to[first + 1 : first + 1 + _SHARDS_OF_A_LEASE]
         fit = int(ends.searchsorted(before + target, "right"))

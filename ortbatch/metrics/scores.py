@@ -224,11 +224,14 @@ def halves(file_key: int | NDArray[np.uint64], rows: NDArray[np.int64]) -> NDArr
     References:
         Steele, Lea & Flood (2014), OOPSLA (the finaliser of SplitMix64).
     """
-    key = np.uint64(file_key & (2**64 - 1)) if isinstance(file_key, int) else file_key
-    x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (x >> np.uint64(63)).astype(np.uint8)
+    x = rows.astype(np.uint64)
+    x *= np.uint64(0x9E3779B97F4A7C15)
+    x += np.uint64(file_key & (2**64 - 1)) if isinstance(file_key, int) else file_key
+    shifted = np.empty_like(x)
+    for bits, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x ^= np.right_shift(x, np.uint64(bits), out=shifted)
+        x *= np.uint64(factor)
+    return np.right_shift(x, np.uint64(63), out=shifted).astype(np.uint8)
 
 
 def macro(curves: Sequence[Bounded | str]) -> Estimate:

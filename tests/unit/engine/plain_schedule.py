@@ -132,7 +132,8 @@ class PlainSchedule:
         if self._suspects and not worker.leases:
             worker.isolated = True
             return (self._suspects.popleft(),)
-        share = self._waiting_rows / (2 * LEASES_IN_FLIGHT * max(1, len(self._workers), self._expected))
+        workers = max(1, len(self._workers), self._expected)
+        share = self._waiting_rows / (1 if workers == 1 else 2 * LEASES_IN_FLIGHT * workers)
         target = 0.0 if self._rate is None else min(self._rate * LEASE_SECONDS, share)
         shards: list[int] = []
         rows = 0
