@@ -1,6 +1,6 @@
 """Run one contender in a process of its own: its answer, its wall time and the memory of its process tree.
 
-Memory is the largest sum, sampled every 0.1 s, of what each process of the tree has for itself, plus the largest part
+Memory is the largest sum, sampled every 0.5 s, of what each process of the tree has for itself, plus the largest part
 that one of them shares: pages that several share, such as Ray's object store, count once.
 """
 
@@ -24,7 +24,7 @@ import psutil
 from benchmarks.contract import Task
 
 ROOT = Path(__file__).resolve().parents[1]
-_SAMPLE_SECONDS = 0.1
+_SAMPLE_SECONDS = 0.5
 _KEPT_LINES = 15
 
 

@@ -77,7 +77,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _task(workload: Workload, data: Path, settings: Settings) -> Task:
+def task_of(workload: Workload, data: Path, settings: Settings) -> Task:
     made = make(workload, data.absolute(), _say)
     return Task(
         workload.name, tuple(map(str, made.files)), workload.columns, str(made.model), workload.row_shape,
@@ -91,7 +91,7 @@ def _measure(
     found = Measured(workload.rows)
     found.settings = {name: settings_of(name, workload) for name in contenders if PEERS[name].tuned}
     defaults = Settings(1, 1, 1)  # ortbatch and the limit choose for themselves
-    tasks = {name: _task(workload, options.data, found.settings.get(name, defaults)) for name in contenders}
+    tasks = {name: task_of(workload, options.data, found.settings.get(name, defaults)) for name in contenders}
     for number in range(options.repeats):
         for name, task in tasks.items():
             try:
@@ -104,7 +104,7 @@ def _measure(
             rate = outcome.rows / outcome.steady_s
             _say(f"{workload.name} {number + 1}/{options.repeats} {name}: {rate:,.0f} rows/s, {outcome.total_s:.1f} s")
         for limit in () if options.no_limit else LIMITS:
-            one = measure(limit, _task(workload, options.data, defaults), workload)
+            one = measure(limit, task_of(workload, options.data, defaults), workload)
             found.limits.setdefault(limit, []).append(one)
             _say(f"{workload.name} {number + 1}/{options.repeats} limit {limit}: {one.rows_per_s:,.0f} rows/s")
     return found
@@ -118,7 +118,7 @@ def _tune(
             continue
 
         def rate(settings: Settings, name: str = name) -> float:
-            task = _task(workload, options.data, settings)
+            task = task_of(workload, options.data, settings)
             python = pythons.get(name, sys.executable)
             outcomes = [run_contender(PEERS[name].module, task, python) for _ in range(options.repeats)]
             return max(outcome.rows / outcome.steady_s for outcome in outcomes)

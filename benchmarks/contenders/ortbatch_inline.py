@@ -36,8 +36,8 @@ def job_of(task: Task, *, batch_size: int | str = "auto", **sections: Any) -> or
     )
 
 
-def run(task: Task, engine: str = "inline") -> Answer:
+def run(task: Task, engine: str = "inline", batch_size: int | str = "auto") -> Answer:
     """Run one task."""
     options = ortbatch.Options(run_dir=str(Path(task.scratch) / "run"), engine=engine)
-    report = ortbatch.run(job_of(task), options=options)
+    report = ortbatch.run(job_of(task, batch_size=batch_size), options=options)
     return Answer.of(np.asarray(report.confusion_matrix), report.data["throughput"]["pass_s"])

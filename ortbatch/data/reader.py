@@ -93,8 +93,11 @@ class Reader:
                     first_row += planned.group_rows[group]
                     continue
                 for table in file.decode(group, wanted):
-                    yield _block(piece, first_row, _completed(table, wanted, added))
-                    first_row += table.num_rows
+                    rows = table.num_rows
+                    table = _completed(table, wanted, added)
+                    yield _block(piece, first_row, table)
+                    first_row += rows
+                    del table
                 expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])
                 if first_row != expected:
                     raise DataError(

@@ -29,6 +29,8 @@ class Clock:
             if block is None:
                 return
             yield block
+            # The next is not made beside this one.
+            block = None
 
     def stages(self) -> StageTimes:
         """All times so far, and start anew."""

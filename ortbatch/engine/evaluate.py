@@ -68,6 +68,7 @@ class Stream:
             for outcome in self._outcomes(clock.timed_iteration("read", blocks), clock):
                 pending.append(outcome)
                 values += outcome.answers.raw.size
+                del outcome
                 if values >= _WINDOW_VALUES:
                     with clock.stage("tally"):
                         count.add(pending)
@@ -82,7 +83,9 @@ class Stream:
         with Reader(self._evaluation.columns) as reader:
             for shard in shards:
                 try:
-                    yield from ((shard, block) for block in reader.read(shard))
+                    for block in reader.read(shard):
+                        yield shard, block
+                        del block
                 except Exception as error:
                     yield shard, error
                     return
@@ -103,6 +106,7 @@ class Stream:
             for outcome in self._outcomes_of_blocks(together, shard.files, clock):
                 rows += outcome.rows
                 yield outcome
+            del together
 
     def _outcomes_of_blocks(
         self, blocks: Sequence[Block], files: Mapping[int, PlannedFile], clock: Clock
@@ -177,6 +181,7 @@ def _together(
             yield shard, small
             small = []
         yield shard, [block] if isinstance(block, Block) else block
+        del block
 
 
 def _owner(blocks: Sequence[Block]) -> int | NDArray[np.int64]:
