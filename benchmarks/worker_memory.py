@@ -1,8 +1,8 @@
 """Does a worker's memory grow with its shards? python -m benchmarks.worker_memory [--out FILE]
 
 A process loads the tabular model as a worker does and evaluates 1, 8 and 64 shards of one row group (65,536 rows of 32
-floats) each on one stream: its peak (VmHWM) and what it held before the first shard. Exits with 1 if a peak is more than
-10% off their mean, or more than 300 MB above the loaded session.
+floats) each on one stream: its peak (VmHWM) and what it held before the first shard. Exits with 1 if a peak is more
+than 10% off their mean, or more than 300 MB above the loaded session.
 """
 
 from __future__ import annotations

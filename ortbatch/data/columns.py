@@ -159,10 +159,11 @@ def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """All of a column as it is stored; a copy only if it lies in several pieces."""
-    chunks = [as_stored(chunk) for chunk in column.chunks]
-    if len(chunks) == 1:
-        return chunks[0]
-    return pa.concat_arrays(chunks) if chunks else pa.array([], stored(column.type))
+    if column.num_chunks == 1:
+        return as_stored(column.chunk(0))
+    kind = stored(column.type)
+    chunks = column.chunks if kind == column.type else [as_stored(chunk) for chunk in column.chunks]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], kind)
 
 
 def as_stored(array: pa.Array) -> pa.Array:

@@ -34,11 +34,13 @@ class Block:
         file: index of the file in the plan.
         numbers: int64[N], their row numbers within the file, rising.
         table: their columns.
+        kind: the same object for blocks whose tables have one schema; others may have it too.
     """
 
     file: int
     numbers: NDArray[np.int64]
     table: pa.Table
+    kind: object = None
 
 
 def read_shard(shard: Shard, columns: Sequence[str]) -> Iterator[Block]:
@@ -95,7 +97,7 @@ class Reader:
                 for table in file.decode(group, wanted):
                     rows = table.num_rows
                     table = _completed(table, wanted, added)
-                    yield _block(piece, first_row, table)
+                    yield _block(piece, first_row, table, wanted)
                     first_row += rows
                     del table
                 expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])
@@ -225,13 +227,13 @@ def _holds_picked(piece: Piece, first_row: int, rows: int) -> bool:
     return bool(last > first)
 
 
-def _block(piece: Piece, first_row: int, table: pa.Table) -> Block:
+def _block(piece: Piece, first_row: int, table: pa.Table, kind: object) -> Block:
     """Decoded rows, or the picked ones of them."""
     if piece.picked is None:
-        return Block(piece.file, np.arange(first_row, first_row + table.num_rows), table)
+        return Block(piece.file, np.arange(first_row, first_row + table.num_rows), table, kind)
     picked = np.frombuffer(piece.picked, np.int64)
     numbers = picked[slice(*np.searchsorted(picked, [first_row, first_row + table.num_rows]))]
-    return Block(piece.file, numbers, table.take(pa.array(numbers - first_row)))
+    return Block(piece.file, numbers, table.take(pa.array(numbers - first_row)), kind)
 
 
 def _rows_of_part(footer: Footer, group: int, row_bytes: int) -> int:

@@ -12,7 +12,7 @@ import glob
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -171,14 +171,23 @@ def list_files(uris: Iterable[str]) -> list[ListedFile]:
         DataError: if an entry names nothing.
     """
     found: dict[str, ListedFile] = {}
+    real_folder = functools.cache(os.path.realpath)
     for entry in uris:
         uri = entry if "://" in entry else str(Path(entry).absolute())
         files = _files_of(uri)
         if not files:
             raise DataError(f"{redact(uri)}: no data files here (names that start with `_` or `.` are not data)")
         for file in files:
-            found.setdefault(file.uri if is_remote(file.uri) else os.path.realpath(file.uri), file)
+            found.setdefault(file.uri if is_remote(file.uri) else _real_path(file.uri, real_folder), file)
     return list(found.values())
+
+
+def _real_path(path: str, real_folder: Callable[[str], str]) -> str:
+    """Where a local file really is; most files are no links, and share few folders."""
+    if os.path.islink(path):  # noqa: PTH114
+        return os.path.realpath(path)
+    folder, name = os.path.split(path)
+    return os.path.join(real_folder(folder), name)  # noqa: PTH118
 
 
 def _files_of(uri: str) -> list[ListedFile]:

@@ -171,7 +171,7 @@ def _together(
     small: list[Block] = []
     for shard, block in blocks:
         if isinstance(block, Block) and block.table.num_rows < rows:
-            alike = not small or small[0].table.schema.equals(block.table.schema)
+            alike = not small or small[0].kind is block.kind
             if not alike or sum(other.table.num_rows for other in small) >= rows:
                 yield shard, small
                 small = []
