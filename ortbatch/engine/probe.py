@@ -28,8 +28,8 @@ PREFLIGHT_ROWS = 256
 _PLACES = 16
 _ODD_BATCH = 7
 _ALONE_SECONDS = 1.0
-_PROBED_BYTES = 8 << 20
-_PROBED_AT_LEAST = 32
+_PROBED_BYTES = 2 << 20
+_PROBED_AT_LEAST = 8
 
 
 def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term]) -> pa.Table:
@@ -183,14 +183,16 @@ def batch_dependence(
     """
     names, probed = decision.output, features
     whole = run_in_batches(model, names, inputs, probed, batch_size)
-    places = np.arange(probed.rows)
-    other = run_in_batches(model, names, inputs, probed.select(places[::-1]), batch_size)[::-1]
-    sevens = run_in_batches(model, names, inputs, probed, _ODD_BATCH)
-    alone: list[NDArray[Any]] = []
-    deadline = time.monotonic() + _ALONE_SECONDS
-    while len(alone) < probed.rows and time.monotonic() < deadline:
-        alone.append(run_in_batches(model, names, inputs, probed.select(places[len(alone) : len(alone) + 1]), 1))
-    variants = [other, sevens, np.concatenate([*alone, whole[len(alone) :]])]
+    variants = [run_in_batches(model, names, inputs, probed, _ODD_BATCH)]
+    if batch_size > 1:
+        # Else the rows are alone already, and in no company that could be another.
+        places = np.arange(probed.rows)
+        variants.append(run_in_batches(model, names, inputs, probed.select(places[::-1]), batch_size)[::-1])
+        alone: list[NDArray[Any]] = []
+        deadline = time.monotonic() + _ALONE_SECONDS
+        while len(alone) < probed.rows and time.monotonic() < deadline:
+            alone.append(run_in_batches(model, names, inputs, probed.select(places[len(alone) : len(alone) + 1]), 1))
+        variants.append(np.concatenate([*alone, whole[len(alone) :]]))
     labels = score(decision, whole).predicted
     changed = np.zeros(probed.rows, np.bool_)
     for variant in variants:

@@ -15,7 +15,8 @@ INPUTS = Inputs((InputBinding("x", ("x",), (1,), Cast("float32"), False, "name")
 
 
 @pytest.mark.parametrize(
-    ("rows", "row_bytes", "left"), [(256, 128, 256), (256, 1 << 20, 32), (256, 128 << 10, 64), (9, 1 << 30, 9)]
+    ("rows", "row_bytes", "left"),
+    [(256, 128, 256), (256, 1 << 20, 8), (256, 128 << 10, 16), (9, 1 << 30, 8), (5, 1 << 30, 5)],
 )
 def test_fewer_rows_are_tried_the_larger_they_are(rows: int, row_bytes: int, left: int) -> None:
     features = affordable(Feeder(INPUTS, pa.table({"x": list(range(rows))})), row_bytes)
