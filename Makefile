@@ -34,6 +34,10 @@ bench: $(BENCH)/.with-bench  ## install the peers into an environment of their o
 	$(BENCH)/bin/python benchmarks/startup.py || status=1; \
 	$(BENCH)/bin/python -m benchmarks.run --out benchmarks/data/run.json $(BENCH_ARGS) || status=1; \
 	$(BENCH)/bin/python -m benchmarks.plot benchmarks/data/run.json benchmarks/data/run.svg || status=1; \
+	$(BENCH)/bin/python -m benchmarks.batch_sizes --out benchmarks/data/batch_sizes.json || status=1; \
+	$(BENCH)/bin/python -m benchmarks.worker_memory --out benchmarks/data/worker_memory.json || status=1; \
+	$(BENCH)/bin/python -m benchmarks.shards --out benchmarks/data/shards.json || status=1; \
+	$(BENCH)/bin/python -m benchmarks.control --out benchmarks/data/control.json || status=1; \
 	exit $$status
 
 clean:  ## remove what make made: environment, caches, the demo's model and data; runs stay

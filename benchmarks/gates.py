@@ -1,4 +1,8 @@
-"""What must hold of a run's medians, at scale 1 only: ratios of two rates of one run, never rows a second alone."""
+"""What must hold of a run's medians, at scale 1 only: ratios of two rates of one run, never rows a second alone.
+
+A ratio to a peer that the limit of the same run does not reach itself is out of reach of anything that decodes these
+files and runs this model; it is told, and not missed. What is left to judge there is the share of the limit.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +28,27 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A gate with what was measured; None: one of the two was not."""
+    """A gate with what was measured; None: one of the two was not.
+
+    Args:
+        gate: what must hold.
+        ratio: what was measured.
+        limit: the same ratio of the best limit of the run; None for a ratio to a limit, or without one.
+    """
 
     gate: Gate
     ratio: float | None
+    limit: float | None = None
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Too much for the limit itself."""
+        return self.limit is not None and self.limit < self.gate.least
 
     @property
     def missed(self) -> bool:
-        """Measured, and too small."""
-        return self.ratio is not None and self.ratio < self.gate.least
+        """Measured, within reach and too small."""
+        return self.ratio is not None and self.ratio < self.gate.least and not self.out_of_reach
 
     def __str__(self) -> str:
         gate = self.gate
@@ -40,7 +56,8 @@ class Verdict:
         asked = f"{what}: {gate.contender} >= {gate.least:g} × {gate.versus}"
         if self.ratio is None:
             return f"{asked}: not measured"
-        return f"{asked}: {self.ratio:.2f} ({self.ratio / gate.least - 1:+.0%})"
+        limit = f"; the limit is {self.limit:.2f}" if self.limit is not None else ""
+        return f"{asked}: {self.ratio:.2f} ({self.ratio / gate.least - 1:+.0%}{limit})"
 
 
 _INLINE, _RAY = "ortbatch-inline", "ortbatch-ray"
@@ -74,7 +91,13 @@ def judge(
         steady: workload → contender or `limit:NAME` → rows a second.
         whole: workload → contender → rows a second of the whole command.
     """
-    return [Verdict(gate, _ratio((whole if gate.whole else steady).get(gate.workload, {}), gate)) for gate in GATES]
+    return [_verdict(gate, (whole if gate.whole else steady).get(gate.workload, {})) for gate in GATES]
+
+
+def _verdict(gate: Gate, rates: Mapping[str, float]) -> Verdict:
+    limits = [rate for name, rate in rates.items() if name.startswith(LIMIT)]
+    against_peer = limits and not gate.versus.startswith(LIMIT) and gate.versus in rates
+    return Verdict(gate, _ratio(rates, gate), max(limits) / rates[gate.versus] if against_peer else None)
 
 
 def _ratio(rates: Mapping[str, float], gate: Gate) -> float | None:

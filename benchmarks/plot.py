@@ -1,6 +1,6 @@
 """A picture of a run: python -m benchmarks.plot RUN.json PICTURE.svg
 
-Steady rows a second of every contender, a panel a workload, each with its own scale; the rule is the naive limit.
+Steady rows a second of every contender, a panel a workload, each with its own scale; the rules are the limits.
 Altair draws it and vl-convert writes it: no browser.
 """
 
@@ -48,7 +48,9 @@ def picture(run: dict[str, Any]) -> Any:
     machine = run["machine"]
     scale = "" if run["scale"] == 1 else f", scale {run['scale']:g}: not to be judged"
     below = f"{machine['cpu']}, {machine['cores']} cores, {run['date']}, median of {run['repeats']}{scale}"
-    title = altair.TitleParams("Steady throughput; dashed: the naive limit", subtitle=below, anchor="start")
+    title = altair.TitleParams(
+        "Steady throughput; dashed: what the machine could do (limits)", subtitle=below, anchor="start"
+    )
     return altair.concat(*panels, columns=_COLUMNS, title=title).resolve_scale(x="independent", y="independent")
 
 

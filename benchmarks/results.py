@@ -86,5 +86,14 @@ def as_json(measured: Mapping[str, Measured]) -> dict[str, Any]:
         for name, found in measured.items()
     }
     verdicts = verdicts_of(measured)
-    gates = [{**asdict(verdict.gate), "ratio": verdict.ratio, "missed": verdict.missed} for verdict in verdicts]
+    gates = [
+        {
+            **asdict(verdict.gate),
+            "ratio": verdict.ratio,
+            "limit": verdict.limit,
+            "missed": verdict.missed,
+            "out_of_reach": verdict.out_of_reach,
+        }
+        for verdict in verdicts
+    ]
     return {"schema_version": 1, "workloads": workloads, "gates": gates}

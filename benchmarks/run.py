@@ -137,7 +137,9 @@ def _verdict(measured: Mapping[str, Measured], scale: float) -> int:
             wrong += 1
     verdicts = verdicts_of(measured)
     for verdict in verdicts:
-        if verdict.missed:
+        if verdict.out_of_reach and scale == 1:
+            _say(f"OUT OF REACH {verdict}")
+        elif verdict.missed:
             _say(f"{'MISSED' if scale == 1 else 'at this scale below'} {verdict}")
         elif verdict.ratio is None and scale == 1 and verdict.gate.workload in measured:
             _say(f"not judged {verdict}")

@@ -29,6 +29,7 @@ from ortbatch.model.probabilities import Index
 _RUN_VALUES = 1 << 17
 _RUN_ROWS_AT_LEAST = 256
 _GATHERED_VALUES = 1 << 20
+_TALLIES_KEPT = 4
 _LOG_LOSS_CLIP = 2.0**-52
 
 
@@ -175,6 +176,8 @@ class Count:
             coverage, confusion, scores, self._log_loss, self._brier, latency, StageTimes.empty(), self._own
         )  # fmt: skip
         self._done.append(tally)
+        if len(self._done) >= _TALLIES_KEPT:
+            self._done = [Tally.merged(self._done)]
         self._begin()
 
 

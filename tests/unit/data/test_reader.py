@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ortbatch.data import reader
 from ortbatch.data.plan import Plan, make_plan
-from ortbatch.data.reader import Block, read_shard
+from ortbatch.data.reader import Block, Reader, read_shard
 from ortbatch.errors import DataError
 from tests.tables import corrupt, flip, numbered, write_table
 
@@ -196,3 +196,54 @@ def test_blocks_are_read_one_after_the_other(tmp_path: Path) -> None:
     assert next(blocks).table.num_rows == 100
     with pytest.raises(DataError, match="row group 1"):
         next(blocks)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_shards_of_one_file_are_read_from_one_handle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 1 << 20 if in_memory else 0)
+    plan = planned(write_table(tmp_path / "a.parquet", numbered(100), [25] * 4), shard_rows=25)
+    opened: list[str] = []
+    monkeypatch.setattr(reader, "_open", lambda uri, whole=reader._open: (opened.append(uri), whole(uri))[1])
+    with Reader(["y"]) as rows:
+        values = [value for shard in plan.shards for b in rows.read(shard) for value in b.table["y"].to_pylist()]
+    assert values == list(range(100))
+    assert len(opened) == 1
+
+
+def test_a_file_that_changes_in_place_while_it_is_open_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    path = write_table(tmp_path / "a.parquet", numbered(100), [50, 50])
+    first, second = planned(path, shard_rows=50).shards
+    with Reader(["y"]) as rows:
+        assert len(list(rows.read(first))) == 1
+        other = write_table(tmp_path / "b.parquet", numbered(100, first=7), [50, 50]).read_bytes()
+        with path.open("r+b") as handle:
+            handle.write(other)
+            handle.truncate()
+        # A file of another length no longer ends where its handle says.
+        with pytest.raises(DataError, match=r"a\.parquet: (changed since the run was planned|not a readable Parquet)"):
+            list(rows.read(second))
+
+
+def test_a_small_file_is_read_as_it_was_when_it_was_opened(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.parquet", numbered(100), [50, 50])
+    first, second = planned(path, shard_rows=50).shards
+    with Reader(["y"]) as rows:
+        assert len(list(rows.read(first))) == 1
+        path.write_bytes(b"something else")
+        assert [value for b in rows.read(second) for value in b.table["y"].to_pylist()] == list(range(50, 100))
+
+
+def test_blocks_of_equal_schemas_are_of_one_kind(tmp_path: Path) -> None:
+    for name in "ab":
+        write_table(tmp_path / f"{name}.parquet", numbered(10))
+    write_table(tmp_path / "c.parquet", {"y": pa.array(range(10), pa.int32())})
+    plan = planned(tmp_path)
+    with Reader(["y"]) as rows:
+        kinds = [block.kind for shard in plan.shards for block in rows.read(shard)]
+    assert kinds[0] is kinds[1]
+    assert kinds[0] is not kinds[2]
