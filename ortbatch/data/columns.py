@@ -28,6 +28,8 @@ _PLAIN = {
 } | {"float32": pa.float32(), "float64": pa.float64()}
 """NumPy name → the type whose values lie in memory as NumPy has them."""
 
+_NUMBERS = frozenset(_PLAIN.values())
+
 
 @dataclass(frozen=True)
 class Cast:
@@ -117,21 +119,21 @@ def _family_of(dtype: DTypeLike) -> str:
 def take_scalars(column: pa.ChunkedArray, cast: Cast) -> Taken:
     """A column of numbers, booleans or text as dtype[N]; the type was checked with `castable`."""
     if column.num_chunks == 1 and column.type == _PLAIN.get(cast.dtype) and not (chunk := column.chunk(0)).null_count:
-        return Taken(chunk.to_numpy(), {})
+        return Taken(np.from_dlpack(chunk), {})
     array = one_chunk(_decode(column))
     if cast.dtype == "string":
         return _take_text(array, cast)
     if not array.null_count:
-        values, inexact = _convert(_to_numpy(array), cast)
+        values, inexact = _convert(to_numpy(array), cast)
         return Taken(values, _marked(INEXACT_VALUE, inexact))
-    null = array.is_null().to_numpy(zero_copy_only=False)
-    values, inexact = _convert(_to_numpy(_without_nulls(array)), cast)
+    null = to_numpy(array.is_null())
+    values, inexact = _convert(to_numpy(_without_nulls(array)), cast)
     return _fill_nulls(values, null, cast, _marked(INEXACT_VALUE, inexact))
 
 
 def _take_text(array: pa.Array, cast: Cast) -> Taken:
     """Text as object[N]; a null is never the text `None`, which ONNX Runtime would make of it."""
-    null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    null = to_numpy(array.is_null()) if array.null_count else None
     filled = array if null is None else pc.fill_null(array, "" if cast.null is None else str(cast.null))
     values = filled.to_numpy(zero_copy_only=False)
     return Taken(values, _marked(NULL_FEATURE, null if cast.null is None else None))
@@ -175,8 +177,17 @@ def _without_nulls(array: pa.Array) -> pa.Array:
     return pc.fill_null(array, False if pa.types.is_boolean(array.type) else pa.scalar(0).cast(array.type))
 
 
-def _to_numpy(array: pa.Array) -> NDArray[Any]:
-    """Zero-copy for numbers without nulls."""
+def to_numpy(array: pa.Array) -> NDArray[Any]:
+    """Values of an array that has no nulls; zero-copy for numbers.
+
+    By way of DLPack where that is possible: pyarrow's own way first imports pandas, if there is one, for a quarter of a
+    second.
+    """
+    if not array.null_count:
+        if array.type in _NUMBERS:
+            return np.from_dlpack(array)
+        if pa.types.is_boolean(array.type):
+            return np.from_dlpack(array.cast(pa.uint8())).astype(np.bool_)
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values
 

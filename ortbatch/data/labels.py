@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ortbatch.data.columns import family
+from ortbatch.data.columns import family, to_numpy
 from ortbatch.data.lists import is_list
 from ortbatch.errors import DataError
 
@@ -49,7 +49,7 @@ class Labels:
             array = array.dictionary_decode()
         if (plain := self._plain(array)) is not None:
             return plain, {}
-        null = array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+        null = to_numpy(array.is_null(nan_is_null=True))
         index, known = self._text(array) if _is_text(array.type) else self._number(array, null)
         unknown = ~known & ~null
         bad = {reason: mask for reason, mask in ((NULL_LABEL, null), (UNKNOWN_LABEL, unknown)) if mask.any()}
@@ -59,7 +59,7 @@ class Labels:
         """Integers that are all indices of classes, as they mostly are; None where the long way must be gone."""
         if not pa.types.is_integer(array.type) or array.null_count or not (self.by == "index" or self._counted):
             return None
-        values: NDArray[Any] = array.to_numpy()
+        values = to_numpy(array)
         if not values.size or (values.min() >= 0 and values.max() < len(self.classes)):
             return values.astype(np.int64, copy=False)
         return None
@@ -71,7 +71,7 @@ class Labels:
 
     def _text(self, array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         found = pc.index_in(array.cast(pa.large_string()), value_set=pa.array(self.classes, pa.large_string()))
-        index = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        index = to_numpy(pc.fill_null(found, -1)).astype(np.int64)
         return index, index >= 0
 
     def _number(self, array: pa.Array, null: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -197,9 +197,9 @@ def _is_text(kind: pa.DataType) -> bool:
 def _integers(array: pa.Array, null: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Labels as int64, and where they are whole numbers that int64 holds."""
     if pa.types.is_boolean(array.type):
-        values = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+        values = to_numpy(pc.fill_null(array, False))
         return values.astype(np.int64), np.ones(values.size, np.bool_)
-    raw = pc.fill_null(array, pa.scalar(0).cast(array.type)).to_numpy(zero_copy_only=False)
+    raw = to_numpy(pc.fill_null(array, pa.scalar(0).cast(array.type)))
     if raw.dtype.kind == "f":
         raw = np.where(null, 0, raw).astype(np.float64)
         whole = (raw == np.floor(raw)) & (np.abs(raw) < 2.0**63)

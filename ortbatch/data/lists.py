@@ -17,7 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ortbatch.data.columns import NULL_FEATURE, WRONG_LENGTH, Cast, Taken, as_stored, one_chunk, stored, take_scalars
+from ortbatch.data.columns import (
+    NULL_FEATURE,
+    WRONG_LENGTH,
+    Cast,
+    Taken,
+    as_stored,
+    one_chunk,
+    stored,
+    take_scalars,
+    to_numpy,
+)
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -113,9 +123,9 @@ def _misshapen(array: pa.Array, row_shape: Sequence[int]) -> dict[str, NDArray[n
     while is_list(array.type):
         array = as_stored(array)
         if array.null_count:
-            null[owner[array.is_null().to_numpy(zero_copy_only=False)]] = True
+            null[owner[to_numpy(array.is_null())]] = True
         # flatten() leaves out what lies below a null list, so with lengths of 0 there owners and values stay together.
-        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        lengths = to_numpy(pc.fill_null(pc.list_value_length(array), 0)).astype(np.int64)
         first = np.minimum(np.searchsorted(owner, np.arange(rows)), max(0, len(owner) - 1))
         if len(owner):
             wrong[owner[lengths != lengths[first][owner]]] = True

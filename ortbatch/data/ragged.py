@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ortbatch.data.columns import NULL_FEATURE, TOO_LONG, Cast, one_chunk, take_scalars
+from ortbatch.data.columns import NULL_FEATURE, TOO_LONG, Cast, one_chunk, take_scalars, to_numpy
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Ragged:
 def take_ragged(column: pa.ChunkedArray, padding: Padding, cast: Cast) -> tuple[Ragged, dict[str, NDArray[np.bool_]]]:
     """A list column of numbers, and its bad rows by reason; what is cut off cannot make a row bad."""
     array = one_chunk(column)
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = to_numpy(pc.fill_null(pc.list_value_length(array), 0)).astype(np.int64)
     # flatten() leaves out what lies below a null list, so the lengths above add up to its length.
     taken = take_scalars(pa.chunked_array([array.flatten()]), cast)
     starts = np.cumsum(lengths) - lengths
@@ -80,7 +80,7 @@ def take_ragged(column: pa.ChunkedArray, padding: Padding, cast: Cast) -> tuple[
         bad[reason] = np.zeros(len(array), np.bool_)
         bad[reason][row[places - starts[row] < kept[row]]] = True
     if array.null_count:
-        null = array.is_null().to_numpy(zero_copy_only=False)
+        null = to_numpy(array.is_null())
         bad[NULL_FEATURE] = bad[NULL_FEATURE] | null if NULL_FEATURE in bad else null
     if limit is not None and not padding.truncate and (long := lengths > limit).any():
         bad[TOO_LONG] = long

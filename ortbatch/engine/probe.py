@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ortbatch.data.binding import InputBinding
-from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH, one_chunk
+from ortbatch.data.columns import INEXACT_VALUE, WRONG_LENGTH, one_chunk, to_numpy
 from ortbatch.data.features import new_buffers
 from ortbatch.data.filters import Term, matching
 from ortbatch.data.lists import lengths_of
@@ -71,7 +71,7 @@ def _tables(shards: Sequence[Shard], columns: list[str], terms: Sequence[Term]) 
 
 def _usable(inputs: Inputs, label: str, table: pa.Table) -> NDArray[np.bool_]:
     """Which rows have features that can be used, and a label."""
-    good = ~np.asarray(table.column(label).is_null(nan_is_null=True))
+    good = ~to_numpy(one_chunk(table.column(label).is_null(nan_is_null=True)))
     for mask in Feeder(inputs, table).bad.values():
         good = good & ~mask
     return good
@@ -97,8 +97,11 @@ def usable_features(inputs: Inputs, table: pa.Table) -> Feeder:
         reasons = ", ".join(sorted(features.bad))
         hint = _wrong_length(inputs.bound, table) if WRONG_LENGTH in features.bad else ""
         raise DataError(f"none of the first {features.rows} rows has usable features ({reasons}){hint}.")
-    features.keep(np.flatnonzero(good))
-    return _transformable(inputs, table.select(inputs.columns).take(pa.array(np.flatnonzero(good))), features)
+    table = table.select(inputs.columns)
+    if not good.all():
+        features.keep(np.flatnonzero(good))
+        table = table.take(pa.array(np.flatnonzero(good)))
+    return _transformable(inputs, table, features)
 
 
 def _transformable(inputs: Inputs, table: pa.Table, features: Feeder) -> Feeder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,21 @@ def test_layers_import_only_from_below() -> None:
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-logo"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout
+
+
+def test_numbers_leave_arrow_without_importing_pandas(tmp_path: Path) -> None:
+    (tmp_path / "pandas.py").write_text("raise SystemExit('pandas was imported')\n")
+    code = (
+        "import pyarrow as pa\n"
+        "from ortbatch.data.columns import Cast, take_scalars\n"
+        "from ortbatch.data.labels import Labels\n"
+        "def column(kind, content):\n"
+        "    size = len(content) * 8 // kind.bit_width\n"
+        "    return pa.chunked_array([pa.Array.from_buffers(kind, size, [None, pa.py_buffer(content)])])\n"
+        "print(take_scalars(column(pa.float32(), bytes(8)), Cast('float32')).values.tolist())\n"
+        "print(take_scalars(column(pa.int16(), bytes(4)), Cast('float32')).values.tolist())\n"
+        "print(Labels('y', ('0', '1'), 'name').take(column(pa.int64(), bytes(16)))[0].tolist())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split("\n")[:3]) == (0, ["[0.0, 0.0]", "[0.0, 0.0]", "[0, 0]"]), done.stderr
