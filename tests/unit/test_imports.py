@@ -85,7 +85,7 @@ def test_layers_import_only_from_below() -> None:
 
 
 def test_numbers_leave_arrow_without_importing_pandas(tmp_path: Path) -> None:
-    (tmp_path / "pandas.py").write_text("raise SystemExit('pandas was imported')\n")
+    (tmp_path / "pandas.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\nraise ImportError\n")
     code = (
         "import pyarrow as pa\n"
         "from ortbatch.data.columns import Cast, take_scalars\n"
@@ -100,3 +100,4 @@ def test_numbers_leave_arrow_without_importing_pandas(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split("\n")[:3]) == (0, ["[0.0, 0.0]", "[0.0, 0.0]", "[0, 0]"]), done.stderr
+    assert not (tmp_path / "imported").exists()
