@@ -32,8 +32,9 @@ from benchmarks.machine import machine, versions
 from ortbatch.data.footer import read_footer
 from ortbatch.data.plan import Piece, Plan, PlannedFile, Shard, Shards, make_plan
 from ortbatch.data.storage import list_files
+from ortbatch.engine.events import Decision, Event, Give, Joined, Lost, Returned, StartWorker
 from ortbatch.engine.reducer import Reducer
-from ortbatch.engine.schedule import Decision, Event, Give, Joined, Lost, Returned, Schedule, StartWorker
+from ortbatch.engine.schedule import Schedule
 from ortbatch.engine.state import RunState, ShardSet
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
@@ -158,7 +159,7 @@ class _Simulation:
             self.events += 1
             started = clock()
             held = isinstance(event, Returned) and schedule.holds(event.worker, event.lease)
-            decisions = schedule.handle(event)
+            decisions = schedule.handle(event, self.now)
             self.schedule_ns += clock() - started
             if held:
                 for shard in self._out.pop(event.lease):  # type: ignore[union-attr]

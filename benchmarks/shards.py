@@ -40,7 +40,7 @@ _REPEATS = 3
 class NoopWorker(Worker):
     """Counts made-up outcomes of every shard."""
 
-    def evaluate(self, shards: Sequence[Shard]) -> LeaseDone:
+    def evaluate(self, shards: Sequence[Shard], alone: bool) -> LeaseDone:  # noqa: ARG002
         """One lease, without files and model."""
         started = time.perf_counter()
         count = Count(self._setup.evaluation)
@@ -103,7 +103,7 @@ def _tiny(task: Task) -> float:
 
 def _evaluated(prepared: Prepared, fleet: Fleet) -> Completed:
     try:
-        completed = drive(prepared, fleet, lambda _: None)
+        completed = drive(prepared, fleet)
     finally:
         fleet.close()
     assert completed.state.tally.coverage.planned == prepared.plan.rows

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ortbatch.data.storage import is_remote, read_bytes
-from ortbatch.engine.folder import PLAN, RunFolder, differing, parts_of
-from ortbatch.errors import JobError, OrtbatchError, Problem, ReportError, RunFolderError
+from ortbatch.engine.folder import PLAN, RunFolder, differing, newest_unfinished, parts_of
+from ortbatch.engine.signals import StopRequest, stop_on_signals
+from ortbatch.errors import Interrupted, JobError, OrtbatchError, Problem, ReportError, RunFolderError
 from ortbatch.job import Gate, Job, load_job
 from ortbatch.job.gates import check_class
 from ortbatch.job.gates_file import stored_gates
@@ -31,8 +32,9 @@ from ortbatch.report.schema import problems_of
 from ortbatch.report.table import metrics_table
 
 if TYPE_CHECKING:
-    from ortbatch.engine.driver import Fleet, Progress
-    from ortbatch.engine.latency import SingleSetup
+    from ortbatch.engine.checkpoint import Checkpoint
+    from ortbatch.engine.driver import Completed, Fleet, Progress
+    from ortbatch.engine.latency import SingleLatency, SingleSetup
     from ortbatch.engine.prepare import Prepared
 
 # What a stored exit code depends on besides the identity of the run.
@@ -50,7 +52,9 @@ class Options:
         engine: `auto`, `ray` or `inline`.
         address: of a Ray cluster.
         force: run even if the folder holds a run.
+        resume: only go on with an unfinished run; without `run_dir` with the newest of this job.
         show: told of progress.
+        tell: told what else happens, a sentence at a time.
         order: shard ids in the order to hand them out.
 
     Raises:
@@ -61,10 +65,14 @@ class Options:
     engine: str = "auto"
     address: str | None = None
     force: bool = False
+    resume: bool = False
     show: Callable[[Progress], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
     order: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
+        if self.force and self.resume:
+            raise ValueError("force starts over and resume goes on; give one of them")
         if self.engine not in _ENGINES:
             raise ValueError(f"engine {self.engine!r}; expected one of {', '.join(_ENGINES)}")
         if self.engine == "inline" and self.address is not None:
@@ -106,8 +114,11 @@ def run(
 
 
 def run_job(job: Job, options: Options) -> Outcome:
-    """Run a job, or give the stored outcome if this very run is finished already."""
-    from ortbatch.engine.driver import drive
+    """Run a job, go on with an unfinished run of the same identity, or give the stored outcome if it is finished.
+
+    Raises:
+        Interrupted: on SIGINT or SIGTERM; what was counted is kept, and the same call goes on with it.
+    """
     from ortbatch.engine.prepare import prepare
     from ortbatch.facts import Timing, run_facts
 
@@ -115,26 +126,41 @@ def run_job(job: Job, options: Options) -> Outcome:
     begun = time.perf_counter()
     _check_engine(job, options)
     folder = _folder(job, options, started)
-    prepared = prepare(job, None if options.force else _batch_size_in(folder))
-    if not options.force and folder.holds_report():
-        return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
-    folder.restart(prepared) if options.force else folder.begin(prepared)
-    run_id = f"{started:%Y%m%dT%H%M%SZ}-{prepared.evaluation_digest[:8]}-{secrets.token_hex(2)}"
+    with stop_on_signals() as stop:
+        prepared = prepare(job, None if options.force else _batch_size_in(folder))
+        if not options.force and folder.holds_report():
+            return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
+        try:
+            with folder.open(prepared, afresh=options.force, tell=options.tell) as checkpoint:
+                run_id = f"{started:%Y%m%dT%H%M%SZ}-{prepared.evaluation_digest[:8]}-{secrets.token_hex(2)}"
+                completed, single, described = _evaluate(prepared, options, run_id, checkpoint, stop)
+                timing = Timing(run_id, f"{started:%Y-%m-%dT%H:%M:%SZ}", time.perf_counter() - begun)
+                facts = run_facts(prepared, completed, single, described, timing)
+                data = build_report(job, completed.state.tally, len(completed.state.shards), facts)
+                if problems := problems_of(data):
+                    raise OrtbatchError(f"the report breaks its own schema (a defect of ortbatch): {problems[0]}")
+                report = Report(data, folder.file("report.json"))
+                folder.finish(report.encode(), metrics_table(data))
+        except (KeyboardInterrupt, Interrupted):
+            raise Interrupted("interrupted", folder.uri) from None
+    checkpoint.discard()
+    return Outcome(report, folder.uri)
+
+
+def _evaluate(
+    prepared: Prepared, options: Options, run_id: str, checkpoint: Checkpoint, stop: StopRequest
+) -> tuple[Completed, SingleLatency, dict[str, object]]:
+    """The pass over the data, single predictions after it, and what did both."""
+    from ortbatch.engine.driver import Steering, drive
+
     engine, why = choose_engine(prepared, options)
     if engine == "ray":
         threading.Thread(target=_import_for_report, daemon=True).start()
     with closing(_fleet(prepared, engine, options.address, run_id)) as fleet:
-        completed = drive(prepared, fleet, options.show, options.order)
-        single = fleet.measure(_single_setup(prepared))
-        described = {**fleet.describe(), "by": why}
-    timing = Timing(run_id, f"{started:%Y-%m-%dT%H:%M:%SZ}", time.perf_counter() - begun)
-    facts = run_facts(prepared, completed, single, described, timing)
-    data = build_report(job, completed.state.tally, len(completed.state.shards), facts)
-    if problems := problems_of(data):
-        raise OrtbatchError(f"the report breaks its own schema (a defect of ortbatch): {problems[0]}")
-    report = Report(data, folder.file("report.json"))
-    folder.finish(report.encode(), metrics_table(data))
-    return Outcome(report, folder.uri)
+        stop.listen()
+        with stop.deferred():
+            completed = drive(prepared, fleet, Steering(options.show, stop, options.order), checkpoint)
+        return completed, fleet.measure(_single_setup(prepared)), {**fleet.describe(), "by": why}
 
 
 def _import_for_report() -> None:
@@ -184,7 +210,12 @@ def judge_again(report: Report, gates: Sequence[Gate] | None) -> Report:
 def _folder(job: Job, options: Options, started: datetime) -> RunFolder:
     """The run's folder; one named by the time gets a number if two runs start in the same second."""
     if options.run_dir is not None:
-        return RunFolder(options.run_dir if is_remote(options.run_dir) else str(Path(options.run_dir).absolute()))
+        folder = RunFolder(options.run_dir if is_remote(options.run_dir) else str(Path(options.run_dir).absolute()))
+        if options.resume and not folder.occupied():
+            raise RunFolderError(f"{redact(folder.uri)}: no run here to go on with. Leave --resume out to begin one.")
+        return folder
+    if options.resume:
+        return newest_unfinished(job)
     stamp = f"{started:%Y%m%dT%H%M%SZ}"
     folder = RunFolder(job.run_folder(stamp))
     if "{started}" not in job.run_dir:

@@ -6,7 +6,10 @@ Results go to stdout, everything else to stderr. Heavy modules are imported by t
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ortbatch import __version__
-from ortbatch.errors import JobError, OrtbatchError
+from ortbatch.errors import Interrupted, JobError, OrtbatchError
 from ortbatch.terminal import drawn, put, reader_has_left, say, tell
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ _USAGE = 2
 _INCONCLUSIVE = 4
 _UNEXPECTED = 5
 _INTERRUPTED = 130
+STREAM = "stream"  # name of the threads that evaluate
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,11 +41,19 @@ def main() -> None:
     except BrokenPipeError as error:
         # Only the help is written without care for a reader that has left.
         code = 0 if reader_has_left() else _failed(error)
+    except Interrupted as stopped:
+        say(f"interrupted; what was done is kept. Go on with:\n  {_again(stopped.folder)}")
+        code = _INTERRUPTED
     except (KeyboardInterrupt, click.Abort):
         say("interrupted")
         code = _INTERRUPTED
     except Exception as error:
         code = _failed(error)
+    if any(thread.name == STREAM for thread in threading.enumerate()):
+        # In the middle of a batch: nobody waits for it, and the interpreter must not be taken down around it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
@@ -114,7 +126,8 @@ def _load(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> J
 @_commands.command("run")
 @_job_options
 @click.option("--run-dir", metavar="DIR", help="Folder of this run, instead of the job's `run_dir`.")
-@click.option("--force", is_flag=True, help="Run even if the folder holds a run.")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished run in DIR, or the newest of this job.")
+@click.option("--force", is_flag=True, help="Start over, even if the folder holds a run.")
 @click.option("--engine", type=click.Choice(["auto", "ray", "inline"]), default="auto", show_default=True)
 @click.option("--address", metavar="ADDR", help="Ray cluster to run on.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="Exit with 0 or 1 where it would be 4.")
@@ -133,9 +146,11 @@ def _run(
 
     if options["engine"] == "inline" and options["address"] is not None:
         raise click.UsageError("--engine inline runs in this process; leave out --address, or run on Ray")
+    if options["force"] and options["resume"]:
+        raise click.UsageError("--force starts over and --resume goes on; give one of them")
     loaded = _load(job, variables, overrides)
     with progress_to(sys.stderr) as show:
-        outcome = run_job(loaded, Options(**options, show=show))
+        outcome = run_job(loaded, Options(**options, show=show, tell=say))
     if outcome.repeated:
         say("this run is finished already: nothing was done (--force runs it again)")
     _print(outcome.report, as_json)
@@ -209,6 +224,13 @@ def _print(report: Report, as_json: bool) -> None:
     from ortbatch.report.summary import print_summary
 
     put(drawn(lambda console: print_summary(report.data, console)))
+
+
+def _again(folder: str) -> str:
+    """The command that goes on with an interrupted run: the same, in its folder."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    named = any(word == "--run-dir" or word.startswith("--run-dir=") for word in words)
+    return shlex.join(["ortbatch", *words, *([] if named else ["--run-dir", _shown(folder)])])
 
 
 def _shown(path: str) -> str:

@@ -10,7 +10,8 @@
     ├── ShardError                3   a shard failed during the run
     ├── MergeError                5   two values of unlike layouts were merged (a defect of ortbatch)
     ├── StorageError              5   storage failed, another attempt may pass
-    └── ClusterError              5   Ray failed, another attempt may pass
+    ├── ClusterError              5   Ray failed, another attempt may pass
+    └── Interrupted             130   the run was told to stop; what it did is kept
 
 A message says what happened and where, what was got, what was expected, and what to do next. An exception that is not
 in this tree is a defect of ortbatch and ends with exit code 5.
@@ -113,6 +114,16 @@ class StorageError(OrtbatchError):
 
 class ClusterError(OrtbatchError):
     """Ray failed in a way that another attempt may survive."""
+
+
+class Interrupted(OrtbatchError):  # noqa: N818  (nothing went wrong)
+    """The run was told to stop; what it did is kept in `folder`, by path or URI, and the same run goes on with it."""
+
+    exit_code = 130
+
+    def __init__(self, message: str, folder: str = "") -> None:
+        super().__init__(message)
+        self.folder = folder
 
 
 class Complaints:

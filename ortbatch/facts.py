@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from ortbatch.data.binding import InputBinding
-from ortbatch.engine.driver import Completed
+from ortbatch.engine.driver import Completed, LeftOut
 from ortbatch.engine.latency import SingleLatency
 from ortbatch.engine.prepare import THREADS, Prepared
 from ortbatch.job.redaction import redact
@@ -44,11 +44,13 @@ def run_facts(
         started_at=timing.started_at,
         duration_s=timing.duration_s,
         pass_s=completed.seconds,
+        pass_rows=completed.rows,
         evaluation_digest=prepared.evaluation_digest,
         identity=prepared.identity,
         files=[redact(file.uri) for file in plan.files],
         shards=len(plan.shards),
         rows=plan.rows,
+        quarantined=[_quarantined(prepared, left_out) for left_out in completed.quarantined],
         positive=evaluation.decision.positive,
         batch_size=evaluation.batch_size,
         single=single.histogram,
@@ -105,6 +107,13 @@ def _bound_by_order(prepared: Prepared) -> list[dict[str, str]]:
     ]
 
 
+def _quarantined(prepared: Prepared, left_out: LeftOut) -> dict[str, Any]:
+    shard = prepared.plan.shards[left_out.shard]
+    files = [redact(prepared.plan.files[piece.file].uri) for piece in shard.pieces]
+    why = {"reason": left_out.reason, "fault": left_out.fault.value}
+    return {"shard": shard.id, "rows": shard.rows, "files": files, **why}
+
+
 def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, object]) -> dict[str, Any]:
     model, evaluation, tuning = prepared.model, prepared.evaluation, prepared.tuning
     host = {"cpus": engine.get("cpus", [])}
@@ -144,6 +153,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
         "engine": {**workers, "workers_joined": completed.workers},
         "host": host,
         "retries": completed.retries,
+        "restored_shards": completed.restored,
         "faults": list(completed.faults),
     }
 

@@ -79,6 +79,7 @@ class Reader:
         Raises:
             DataError: if a file changed since it was planned, or its pages are corrupt.
             StorageError: if storage failed.
+            MemoryError: if there is too little for a row group.
         """
         for piece in shard.pieces:
             yield from self._read_piece(shard.files[piece.file], piece)
@@ -106,6 +107,9 @@ class Reader:
                         f"{redact(planned.uri)}: row group {group} holds {planned.group_rows[group]:,} rows by its "
                         f"footer, {first_row - expected:+,} were decoded. The file is corrupt: write it again."
                     )
+        except MemoryError:
+            # Arrow's is an ArrowException too, and says nothing of the file.
+            raise
         except OSError as error:
             raise _read_error(planned.uri, group, error) from None
         except pa.ArrowException as error:

@@ -1,7 +1,6 @@
-"""Files by URI: listing, reading, atomic writing. The only place that talks to filesystems.
+"""Files by URI: listing and reading; `atomic` writes them.
 
-A plain path is local; anything with `scheme://` goes through pyarrow's filesystems. Writes are atomic: whoever reads a
-name sees the old bytes or all of the new ones. Does not know what is in a file.
+A plain path is local; anything with `scheme://` goes through pyarrow's filesystems. Does not know what is in a file.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import functools
 import glob
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -93,53 +91,6 @@ def read_bytes(uri: str) -> bytes:
         with filesystem.open_input_stream(path) as stream:
             content: bytes = stream.read()
             return content
-    except OSError as error:
-        raise storage_error(uri, error) from None
-
-
-def write_bytes(uri: str, content: bytes) -> None:
-    """Write a file atomically: locally by temp file, fsync and replace; remotely by one put.
-
-    Raises:
-        StorageError: if it cannot be written; a file that was there is then unchanged.
-    """
-    try:
-        if is_remote(uri):
-            filesystem, path = locate(uri)
-            with filesystem.open_output_stream(path) as stream:
-                stream.write(content)
-        else:
-            _replace(local_path(uri), content)
-    except OSError as error:
-        raise StorageError(f"{redact(uri)}: cannot be written: {redact(str(error))}") from None
-
-
-def _replace(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def remove(uri: str) -> None:
-    """Delete a file if it is there."""
-    filesystem, path = locate(uri)
-    try:
-        if exists(uri):
-            filesystem.delete_file(path)
     except OSError as error:
         raise storage_error(uri, error) from None
 

@@ -26,19 +26,20 @@ from ortbatch.data.plan import Shard
 from ortbatch.data.transform import copy_below
 from ortbatch.engine.driver import Message
 from ortbatch.engine.evaluation import Evaluation
+from ortbatch.engine.events import Fault, Joined, Lost, Returned
 from ortbatch.engine.host import available_cpus, cpu_name
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.layout import Node, lay_out
-from ortbatch.engine.pool import LeaseDone, LeaseFailed, StreamPool
+from ortbatch.engine.pool import LeaseDone, StreamPool
 from ortbatch.engine.prepare import THREADS, Prepared
-from ortbatch.engine.schedule import LEASES_IN_FLIGHT, Failed, Joined, Lost, Returned
+from ortbatch.engine.schedule import LEASES_IN_FLIGHT
 from ortbatch.engine.warm import warm_up
 from ortbatch.errors import ClusterError
 from ortbatch.job import Job
 from ortbatch.model.session import OnnxModel, make_private
 from ortbatch.model.source import ModelSource, load, load_by_columns, mapped, unpack
 
-_WAIT_SECONDS = 0.5
+_WAIT_SECONDS = 0.2
 _CAPACITY_SECONDS = 30.0
 _STORE_BYTES = 256 << 20
 _GONE = (
@@ -122,9 +123,9 @@ class Worker:
         """Answers when the worker is ready."""
         return WorkerFacts(ray.get_runtime_context().get_node_id(), cpu_name(), os.getpid())
 
-    def evaluate(self, shards: Sequence[Shard]) -> LeaseDone | LeaseFailed:
+    def evaluate(self, shards: Sequence[Shard], alone: bool) -> LeaseDone:
         """One lease."""
-        return self._pool.evaluate(shards)
+        return self._pool.evaluate(shards, alone=alone)
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions in a session of their own."""
@@ -172,7 +173,7 @@ class RayFleet:
         self._pending: dict[Any, tuple[int, int | None]] = {}  # ref → (worker, lease; None while it starts)
         self._ready: deque[Any] = deque()  # some of these, whose answers are there
         self._numbers = 0
-        self._first_start = time.monotonic()
+        self._without_worker = time.monotonic()
         self._nodes: set[str] = set()
 
     def start_worker(self) -> None:
@@ -185,15 +186,19 @@ class RayFleet:
         self._members[number] = _Member(actor, time.monotonic())
         self._pending[actor.facts.remote()] = (number, None)
 
-    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
         """Send a lease."""
-        self._pending[self._members[worker].actor.evaluate.remote(list(shards))] = (worker, lease)
+        self._pending[self._members[worker].actor.evaluate.remote(list(shards), alone)] = (worker, lease)
+
+    def kill(self, worker: int) -> None:
+        """End a worker that hangs; what it still says is not heard."""
+        ray.kill(self._forget(worker).actor)
 
     def wait(self) -> Message | None:
         """The next report of any worker.
 
         Raises:
-            ClusterError: if no worker could start for 30 s.
+            ClusterError: if there was no worker for 30 s.
         """
         if not self._ready and not ray.wait(list(self._pending), num_returns=1, timeout=_WAIT_SECONDS)[0]:
             self._check_capacity()
@@ -211,29 +216,35 @@ class RayFleet:
             raise ClusterError(f"unexpected error of worker {worker}: {_first_lines(error)}") from error
         return self._report(worker, lease, answer)
 
-    def _report(self, worker: int, lease: int | None, answer: WorkerFacts | LeaseDone | LeaseFailed) -> Message:
+    def _report(self, worker: int, lease: int | None, answer: WorkerFacts | LeaseDone) -> Message:
         if isinstance(answer, WorkerFacts):
             self._members[worker].facts = answer
             self._nodes.add(answer.node)
             return Message(Joined(worker))
         assert lease is not None
-        if isinstance(answer, LeaseDone):
-            return Message(Returned(worker, lease, answer.seconds), answer.state)
-        return Message(Failed(worker, lease, answer.shard, answer.message), exit_code=answer.exit_code)
+        return Message(Returned(worker, lease, answer.seconds, answer.failures), answer.state)
 
-    def _lost(self, worker: int, error: Exception) -> Message:
+    def _forget(self, worker: int) -> _Member:
         """A worker that failed once is not asked again; its other leases are gone with it."""
         member = self._members.pop(worker)
         self._pending = {ref: owner for ref, owner in self._pending.items() if owner[0] != worker}
         self._ready = deque(ref for ref in self._ready if ref in self._pending)
+        if not any(other.facts for other in self._members.values()):
+            self._without_worker = time.monotonic()
+        return member
+
+    def _lost(self, worker: int, error: Exception) -> Message:
+        member = self._forget(worker)
         ray.kill(member.actor)
         if getattr(error, "actor_init_failed", False):
             # The model loaded in the driver: what fails here fails on every node like this one.
             raise ClusterError(f"a worker could not start: {_first_lines(error)}")
-        return Message(Lost(worker, _first_lines(error)))
+        return Message(Lost(worker, _first_lines(error), _fault(error, member)))
 
     def _check_capacity(self) -> None:
-        if self._nodes or time.monotonic() - self._first_start < _CAPACITY_SECONDS:
+        if any(member.facts for member in self._members.values()):
+            return
+        if time.monotonic() - self._without_worker < _CAPACITY_SECONDS:
             return
         cpus = ray.cluster_resources().get("CPU", 0)
         free = ray.available_resources().get("CPU", 0)
@@ -303,6 +314,18 @@ def _nodes() -> list[Node]:
     """CPUs of the nodes that are alive, and the memory that Ray may hand out there."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [Node(int(has.get("CPU", 0)), int(has["memory"]) if "memory" in has else None) for has in alive]
+
+
+def _fault(error: Exception, member: _Member) -> Fault:
+    """What ended a worker, as far as Ray knows."""
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return Fault.MEMORY
+    if getattr(error, "preempted", False):
+        return Fault.PREEMPTED
+    if isinstance(error, ray.exceptions.NodeDiedError | ray.exceptions.ObjectLostError):
+        return Fault.NODE
+    there = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    return Fault.NODE if member.facts is not None and member.facts.node not in there else Fault.WORKER
 
 
 def _first_lines(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""The driver's loop: the schedule decides, a fleet of workers does, the reducer counts.
+"""The driver's loop: the schedule decides, a fleet of workers does, the reducer counts, the checkpoint keeps.
 
     fleet ──event──▶ schedule ──decisions──▶ fleet
-      └────state────▶ reducer
+      └────state────▶ reducer ──▶ checkpoint
 
 The loop is the same for workers in this process and on Ray.
 """
@@ -9,33 +9,48 @@ The loop is the same for workers in this process and on Ray.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ortbatch.data.plan import Shard
+from ortbatch.engine.checkpoint import Checkpoint
+from ortbatch.engine.events import (
+    Decision,
+    Event,
+    Fault,
+    Give,
+    Joined,
+    Kill,
+    Lost,
+    Quarantine,
+    Returned,
+    StartWorker,
+    Stop,
+    Tick,
+)
 from ortbatch.engine.latency import SingleLatency, SingleSetup
 from ortbatch.engine.prepare import Prepared
 from ortbatch.engine.reducer import Reducer
-from ortbatch.engine.schedule import Event, Failed, Give, Joined, Lost, Returned, Schedule, StartWorker, Stop
+from ortbatch.engine.schedule import Rules, Schedule
 from ortbatch.engine.state import RunState
-from ortbatch.errors import ClusterError, OrtbatchError, ShardError
+from ortbatch.errors import ClusterError, Interrupted, OrtbatchError, ShardError, StorageError
 from ortbatch.job.redaction import redact
+from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.tally import Tally
+
+QUARANTINED = "quarantined_shard"
+_TICK_SECONDS = 0.2
+_FAULTS_TOLD = 1_000
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a fleet reports.
-
-    Args:
-        event: what happened.
-        state: the lease's state, with `Returned`.
-        exit_code: with `Failed`: 3 if the shard is at fault, 5 if another attempt may pass.
-    """
+    """What a fleet reports: what happened, and with `Returned` the lease's state, if any of its shards is done."""
 
     event: Event
     state: RunState | None = None
-    exit_code: int = 5
 
 
 class Fleet(Protocol):
@@ -47,11 +62,14 @@ class Fleet(Protocol):
     def start_worker(self) -> None:
         """Start one worker; it reports `Joined` or `Lost`."""
 
-    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
-        """Send shards to a worker; it reports `Returned`, `Failed` or `Lost`."""
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
+        """Send shards to a worker, `alone` to read nothing ahead; it reports `Returned` or `Lost`."""
 
     def wait(self) -> Message | None:
         """The next report; None if there was none for a while."""
+
+    def kill(self, worker: int) -> None:
+        """End a worker that hangs; it reports nothing more."""
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions on one worker, while the others wait."""
@@ -76,70 +94,154 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Steering:
+    """What a run is told from outside.
+
+    Args:
+        show: called whenever something was counted.
+        stopped: asked often: is the run to stop?
+        order: shard ids in the order to hand them out.
+    """
+
+    show: Callable[[Progress], None] = lambda _: None
+    stopped: Callable[[], bool] = lambda: False
+    order: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A shard that was quarantined."""
+
+    shard: int
+    reason: str
+    fault: Fault
+
+
+@dataclass(frozen=True)
 class Completed:
     """A pass over all shards.
 
     Args:
         state: all counts.
         seconds: from the first lease given to the last returned.
+        rows: that were done in these seconds; others were done by an earlier driver.
         workers: most workers at once.
         retries: shards that were handed out again.
+        restored: shards that an earlier driver did.
+        quarantined: shards that are left out, by id.
         faults: what went wrong on the way, one line each.
     """
 
     state: RunState
     seconds: float
+    rows: int
     workers: int
     retries: int
+    restored: int
+    quarantined: tuple[LeftOut, ...]
     faults: tuple[str, ...]
 
 
 def drive(
-    prepared: Prepared,
-    fleet: Fleet,
-    show: Callable[[Progress], None],
-    order: Sequence[int] | None = None,
+    prepared: Prepared, fleet: Fleet, steering: Steering | None = None, checkpoint: Checkpoint | None = None
 ) -> Completed:
-    """Evaluate every shard of a plan once.
+    """Evaluate every shard of a plan once. What was counted is kept in the checkpoint, however this ends.
 
     Args:
         prepared: the job.
         fleet: the workers, none started yet.
-        show: called whenever something was counted.
-        order: shard ids in the order to hand them out.
+        steering: what the run is told from outside.
+        checkpoint: what an earlier driver counted, and where to keep what this one does; None: nothing is kept.
 
     Raises:
         ShardError: if a shard failed.
         ClusterError: if the workers did.
-        OrtbatchError: if storage did, or something unforeseen happened.
+        StorageError: if storage did.
+        Interrupted: if the run was told to stop.
+        OrtbatchError: if something unforeseen happened.
     """
-    return _Drive(prepared, fleet, show, order).run()
+    return _Drive(prepared, fleet, steering or Steering(), checkpoint).run()
 
 
 class _Drive:
     def __init__(
-        self, prepared: Prepared, fleet: Fleet, show: Callable[[Progress], None], order: Sequence[int] | None
-    ) -> None:
-        self._prepared, self._fleet, self._show = prepared, fleet, show
+        self, prepared: Prepared, fleet: Fleet, steering: Steering, checkpoint: Checkpoint | None
+    ) -> None:  # fmt: skip
+        self._prepared, self._fleet, self._steering, self._checkpoint = prepared, fleet, steering, checkpoint
         self._shards = prepared.plan.shards
-        rows = self._shards.rows_of_shards
-        self._schedule = Schedule(rows, workers=fleet.workers, streams=fleet.streams, order=order)
         self._reducer = Reducer(prepared.evaluation.empty())
+        self._restore()
+        self._restored, self._restored_rows = self._reducer.done, self._reducer.rows
+        self._schedule = Schedule(
+            self._shards.rows_of_shards, workers=fleet.workers, streams=fleet.streams, rules=_rules(prepared),
+            order=steering.order, done=self._reducer.counted(len(self._shards)),
+        )  # fmt: skip
         self._alive: set[int] = set()
         self._workers = 0
         self._faults: list[str] = []
-        self._first_lease = 0.0
+        self._left_out: dict[int, LeftOut] = {}
+        self._first_lease = self._ticked = 0.0
+
+    def _restore(self) -> None:
+        """Count what an earlier driver kept; segments that overlap hold the same shards twice, and one counts."""
+        if self._checkpoint is None:
+            return
+        for state in self._checkpoint.restored():
+            if not self._reducer.overlaps(state):
+                self._reducer.accept(state)
+        self._reducer.take()
 
     def run(self) -> Completed:
-        for _ in range(self._fleet.workers):
-            self._fleet.start_worker()
+        try:
+            self._loop()
+        except BaseException:
+            self._keep(last=True)
+            raise
+        seconds = time.perf_counter() - self._first_lease if self._first_lease else 0.0
+        state = self._reducer.state
+        left_out = tuple(self._left_out[shard] for shard in sorted(self._left_out))
+        state = replace(state, tally=state.tally.merge(self._of_left_out(left_out)))
+        if state.tally.coverage.planned != self._prepared.plan.rows:
+            rows = f"{self._prepared.plan.rows:,} rows planned, {state.tally.coverage.planned:,} accounted for"
+            raise OrtbatchError(f"rows were lost or counted twice (a defect of ortbatch): {rows}")
+        notes = [] if self._checkpoint is None else self._checkpoint.notes
+        return Completed(
+            state, seconds, self._reducer.rows - self._restored_rows, self._workers, self._schedule.retries,
+            self._restored, left_out, (*self._faults, *notes),
+        )  # fmt: skip
+
+    def _of_left_out(self, left_out: Sequence[LeftOut]) -> Tally:
+        """Rows of quarantined shards: planned, and rejected."""
+        rejected: Counter[tuple[int, str]] = Counter()
+        for piece in (piece for each in left_out for piece in self._shards[each.shard].pieces):
+            rejected[piece.file, QUARANTINED] += piece.rows
+        coverage = Coverage(planned=rejected.total(), rejected_rows=dict(rejected))
+        return replace(self._prepared.evaluation.empty(), coverage=coverage)
+
+    def _loop(self) -> None:
+        if not self._schedule.finished:
+            for _ in range(self._fleet.workers):
+                self._fleet.start_worker()
+        self._steering.show(self._progress())
         while not self._schedule.finished:
+            if self._steering.stopped():
+                raise Interrupted("interrupted")
             message = self._fleet.wait()
             if message is not None:
                 self._take(message)
-        seconds = time.perf_counter() - self._first_lease
-        faults = tuple(self._faults)
-        return Completed(self._reducer.state, seconds, self._workers, self._schedule.retries, faults)
+            if message is None or time.monotonic() - self._ticked >= _TICK_SECONDS:
+                self._ticked = time.monotonic()
+                self._do_all(Tick())
+                self._keep()
+
+    def _keep(self, *, last: bool = False) -> None:
+        """Write what was counted since the last time, if it is time for it."""
+        checkpoint = self._checkpoint
+        if checkpoint is None or not (last or checkpoint.due()):
+            return
+        state = self._reducer.take()
+        if state is not None:
+            checkpoint.write(state, wait=last)
 
     def _take(self, message: Message) -> None:
         """Count what came, then do what the schedule says."""
@@ -149,31 +251,51 @@ class _Drive:
             self._workers = max(self._workers, len(self._alive))
         elif isinstance(event, Lost):
             self._alive.discard(event.worker)
-            self._faults.append(f"worker {event.worker} lost: {event.reason}")
-        elif isinstance(event, Returned) and message.state is not None:
+            self._fault(f"worker {event.worker} lost ({event.fault.value}): {event.reason}")
+        elif isinstance(event, Returned):
             # A lease that was taken back is being done again by somebody else: counting it too would count it twice.
             if not self._schedule.holds(event.worker, event.lease):
+                self._do_all(event)
                 return
-            self._reducer.accept(message.state)
-        for decision in self._schedule.handle(event):
-            self._do(decision, message)
-        self._show(self._progress())
+            for failure in event.failures:
+                self._fault(f"{self._name(failure.shard)} failed ({failure.fault.value}): {failure.reason}")
+            if message.state is not None:
+                self._reducer.accept(message.state)
+        self._do_all(event)
+        self._steering.show(self._progress())
 
-    def _do(self, decision: Give | StartWorker | Stop, message: Message) -> None:
+    def _do_all(self, event: Event) -> None:
+        for decision in self._schedule.handle(event, time.monotonic()):
+            self._do(decision)
+
+    def _do(self, decision: Decision) -> None:
         if isinstance(decision, Give):
             self._first_lease = self._first_lease or time.perf_counter()
-            self._fleet.give(decision.worker, decision.lease, [self._shards[shard] for shard in decision.shards])
+            shards = [self._shards[shard] for shard in decision.shards]
+            self._fleet.give(decision.worker, decision.lease, shards, alone=decision.alone)
         elif isinstance(decision, StartWorker):
             self._fleet.start_worker()
+        elif isinstance(decision, Kill):
+            self._alive.discard(decision.worker)
+            self._fault(f"worker {decision.worker} ended: {decision.reason}")
+            self._fleet.kill(decision.worker)
+        elif isinstance(decision, Quarantine):
+            self._left_out[decision.shard] = LeftOut(decision.shard, decision.reason, decision.fault)
         else:
-            raise self._error(decision, message)
+            raise self._error(decision)
 
-    def _error(self, stop: Stop, message: Message) -> OrtbatchError:
+    def _fault(self, text: str) -> None:
+        if len(self._faults) < _FAULTS_TOLD:
+            self._faults.append(text)
+
+    def _error(self, stop: Stop) -> OrtbatchError:
         if stop.shard is None:
             return ClusterError(stop.reason)
         text = f"{self._name(stop.shard)}: {stop.reason}"
-        if isinstance(message.event, Failed) and message.exit_code != 3:
-            # Storage, memory, a defect: nothing that is known to be wrong with the shard.
+        if stop.fault is Fault.STORAGE:
+            return StorageError(text)
+        if stop.fault is Fault.UNEXPECTED:
+            # A defect: nothing that is known to be wrong with the shard.
             return OrtbatchError(text)
         return ShardError(text)
 
@@ -190,3 +312,13 @@ class _Drive:
             reducer.rows, plan.rows, reducer.done, len(plan.shards), len(self._alive),
             self._schedule.retries,
         )  # fmt: skip
+
+
+def _rules(prepared: Prepared) -> Rules:
+    execution, dependence = prepared.job.execution, prepared.dependence
+    seconds = execution.shard_seconds
+    return Rules(
+        quarantine=execution.on_bad_shard == "quarantine",
+        speculate=not (dependence.matters or dependence.scores),
+        shard_seconds=None if seconds == "auto" else seconds,
+    )

@@ -35,8 +35,15 @@ _WINDOW_VALUES = 1 << 17
 _SMALL_ROWS = 4_096
 
 
+class Stopped(Exception):  # noqa: N818  (nothing went wrong)
+    """A stream was told to stop."""
+
+
 class Stream:
-    """Evaluates shards one after another with a session that it may share with other streams."""
+    """Evaluates shards one after another with a session that it may share with other streams.
+
+    Once another thread sets `stopped`, it raises Stopped before its next batch.
+    """
 
     def __init__(self, evaluation: Evaluation, model: OnnxModel, read_ahead: int = 0) -> None:
         """Make one.
@@ -49,22 +56,28 @@ class Stream:
         self._evaluation = evaluation
         self._model = model
         self._read_ahead = read_ahead
-        self.shard: Shard | None = None
+        self.stopped = False
         self._buffers = new_buffers(evaluation.inputs.bound, evaluation.batch_size)
 
-    def evaluate(self, shards: Iterable[Shard]) -> Tally:
-        """The tally of all rows of some shards; `shard` is the one that is worked on, or that raised.
+    def evaluate(self, shards: Iterable[Shard], *, alone: bool = False) -> Tally:
+        """The tally of all rows of some shards.
+
+        Args:
+            shards: what to do.
+            alone: read nothing ahead.
 
         Raises:
             DataError: if a file changed or is corrupt.
             StorageError: if storage failed.
             ModelError: if the model refuses a batch.
+            MemoryError: if there is too little.
+            Stopped: if it was told to stop.
         """
         clock, count = Clock(), Count(self._evaluation)
         # Outcomes of small files are counted together.
         pending: list[Outcome] = []
         values = 0
-        with closing(ahead(self._blocks(shards), self._read_ahead)) as blocks:
+        with closing(ahead(self._blocks(shards), 0 if alone else self._read_ahead)) as blocks:
             for outcome in self._outcomes(clock.timed_iteration("read", blocks), clock):
                 pending.append(outcome)
                 values += outcome.answers.raw.size
@@ -95,7 +108,6 @@ class Stream:
         """Outcomes of shards: of all rows that were planned, or an error."""
         rows, small = 0, _SMALL_ROWS if self._evaluation.inputs.transform is None else 0
         for shard, together in _together(blocks, small):
-            self.shard = shard
             if isinstance(together, Exception):
                 raise together
             if together is None:
@@ -145,6 +157,8 @@ class Stream:
         latencies: list[int] = []
         places: list[Index] = []
         for first in range(start, stop, batch):
+            if self.stopped:
+                raise Stopped
             last = min(first + batch, stop)
             with clock.stage("prepare"):
                 feed, good = feeder.batch(first, last, self._buffers)

@@ -1,28 +1,36 @@
 """The run folder: which runs may use it, and in which order its files appear.
 
-plan.json      first: identity and the frozen plan
+checkpoint/    while it runs: whose it is, and what was counted
+plan.json      identity and the frozen plan
 metrics.csv    the report as a table
 report.json    last: if it is there, the run is complete
 """
 
 from __future__ import annotations
 
+import glob
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ortbatch.data.storage import exists, read_bytes, remove, write_bytes
-from ortbatch.errors import OrtbatchError, RunFolderError
+from ortbatch.data.atomic import remove, write_bytes
+from ortbatch.data.storage import exists, is_remote, read_bytes
+from ortbatch.engine.checkpoint import Checkpoint
+from ortbatch.engine.epochs import Epoch, begin
+from ortbatch.errors import RunFolderError, StorageError
 from ortbatch.job.redaction import redact
 
 if TYPE_CHECKING:
     from ortbatch.engine.prepare import Prepared
+    from ortbatch.job import Job
 
 REPORT = "report.json"
 PLAN = "plan.json"
 TABLE = "metrics.csv"
+_CHECKPOINT = "checkpoint"
+_ANY = "\0"
 _IDENTITY_FIRST = '{"identity": '
 _NAMES = {"evaluation": "what is evaluated (inputs, labels, classes, positive class, threshold)"}
 
@@ -46,6 +54,10 @@ class RunFolder:
         """Is there a finished run?"""
         return exists(self.file(REPORT))
 
+    def unfinished(self) -> bool:
+        """Is there a run that did not come to its end?"""
+        return exists(self.file(PLAN)) and not self.holds_report()
+
     def read_report(self) -> bytes:
         """The text of report.json; raises RunFolderError if there is none."""
         if not self.holds_report():
@@ -55,41 +67,48 @@ class RunFolder:
             )
         return read_bytes(self.file(REPORT))
 
-    def begin(self, prepared: Prepared) -> None:
-        """Write the plan; from here on the folder belongs to this run.
+    def open(self, prepared: Prepared, *, afresh: bool, tell: Callable[[str], None]) -> Checkpoint:
+        """Take the folder for a run: go on with what an unfinished run of the same identity counted, or start.
+
+        Args:
+            prepared: the run.
+            afresh: whatever is there; what it left goes first, as a report says that this run is done.
+            tell: told what is waited for.
 
         Raises:
-            RunFolderError: if an unfinished run of another identity is there, or the folder cannot be written.
+            RunFolderError: if an unfinished run of another identity is there, another run is at work, or the folder
+                cannot be written.
         """
-        found = self._unfinished()
+        found = None if afresh else self._unfinished()
         if found is not None and found != parts_of(prepared):
             raise RunFolderError(
                 f"{redact(self.uri)}: holds an unfinished run of something else: "
                 f"{differing(found, parts_of(prepared))}. Give another folder with --run-dir, or start over with "
                 "--force."
             )
-        self.claim(prepared)
-
-    def restart(self, prepared: Prepared) -> None:
-        """Write the plan, whatever is there; results of an earlier run go first: a report says that this one is done.
-
-        Raises:
-            RunFolderError: if the folder cannot be written.
-        """
-        for name in (REPORT, TABLE):
-            remove(self.file(name))
-        self.claim(prepared)
-
-    def claim(self, prepared: Prepared) -> None:
-        """Write the plan; raises RunFolderError if the folder cannot be written."""
-        identity = f'{_IDENTITY_FIRST}{json.dumps(parts_of(prepared))}, "plan": '
-        parts = chain([identity], prepared.plan.json_parts(), ["}"])
         try:
-            write_bytes(self.file(PLAN), b"".join(part.encode() for part in parts))
-        except OrtbatchError as error:
+            # From here on the folder belongs to this run: nobody else writes what follows.
+            epoch = begin(self.file(_CHECKPOINT), self._kept, afresh=afresh or found is None, tell=tell)
+            for name in (REPORT, TABLE) if afresh else ():
+                remove(self.file(name))
+            if found is None:
+                self._write_plan(prepared)
+        except StorageError as error:
             raise RunFolderError(
                 f"the run folder cannot be written: {error}. Give another with --run-dir, or `run_dir` in the job."
             ) from None
+        return self._checkpoint(epoch, prepared)
+
+    def _checkpoint(self, epoch: Epoch, prepared: Prepared) -> Checkpoint:
+        return Checkpoint(self.file(_CHECKPOINT), self._kept, epoch, parts_of(prepared))
+
+    def _kept(self, name: str) -> str:
+        return self.file(f"{_CHECKPOINT}/{name}")
+
+    def _write_plan(self, prepared: Prepared) -> None:
+        identity = f'{_IDENTITY_FIRST}{json.dumps(parts_of(prepared))}, "plan": '
+        parts = chain([identity], prepared.plan.json_parts(), ["}"])
+        write_bytes(self.file(PLAN), b"".join(part.encode() for part in parts))
 
     def finish(self, report: str, table: str) -> None:
         """Write the results, report.json last; raises StorageError if they cannot be written."""
@@ -107,6 +126,22 @@ class RunFolder:
             return dict(json.JSONDecoder().raw_decode(text, len(_IDENTITY_FIRST))[0])
         except (ValueError, KeyError, TypeError):
             return {}
+
+
+def newest_unfinished(job: Job) -> RunFolder:
+    """The newest folder of a job that holds an unfinished run, by its `run_dir`.
+
+    Raises:
+        RunFolderError: if there is none.
+    """
+    start, mark, end = job.run_folder(_ANY).partition(_ANY)
+    if is_remote(start):
+        raise RunFolderError(f"{redact(start)}: say which run is to go on, with --run-dir")
+    pattern = glob.escape(start) + ("*" + glob.escape(end) if mark else "")
+    for path in sorted(glob.glob(pattern), reverse=True):  # noqa: PTH207  (escapes have no like in pathlib)
+        if (folder := RunFolder(path)).unfinished():
+            return folder
+    raise RunFolderError(f"{pattern}: no unfinished run here. Leave --resume out to begin one.")
 
 
 def parts_of(prepared: Prepared) -> dict[str, str]:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from ortbatch.data.plan import Shard
 from ortbatch.engine.driver import Message
+from ortbatch.engine.events import Joined, Returned
 from ortbatch.engine.host import available_cpus, cpu_name, free_memory
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.layout import Node, lay_out
-from ortbatch.engine.pool import LeaseDone, StreamPool
+from ortbatch.engine.pool import StreamPool
 from ortbatch.engine.prepare import THREADS, Prepared
-from ortbatch.engine.schedule import Failed, Joined, Returned
 from ortbatch.engine.warm import warm_up
 from ortbatch.model.session import OnnxModel
 from ortbatch.model.source import load
@@ -22,7 +22,7 @@ _WAIT_SECONDS = 0.2
 
 
 class InlineFleet:
-    """One worker with s streams in this process."""
+    """One worker with s streams in this process; one that is ended leaves its threads to themselves."""
 
     workers = 1
 
@@ -32,26 +32,28 @@ class InlineFleet:
         layout = lay_out([node], size, len(prepared.plan.shards), prepared.job.execution, one_process=True)
         self.streams = layout.streams
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._pool: StreamPool | None = None
+        self._model: OnnxModel | None = None
+        self._pools: dict[int, StreamPool] = {}
+        self._numbers = 0
 
     def start_worker(self) -> None:
         """Load the model and be ready."""
-        model = self._load(THREADS, self._prepared.evaluation.inputs.by_columns)
-        warm_up(model, self._prepared.evaluation)
-        self._pool = StreamPool(self._prepared.evaluation, model, self.streams, self._prepared.read_ahead)
-        self._messages.put(Message(Joined(0)))
+        evaluation = self._prepared.evaluation
+        if self._model is None:
+            self._model = self._load(THREADS, evaluation.inputs.by_columns)
+            warm_up(self._model, evaluation)
+        number, self._numbers = self._numbers, self._numbers + 1
+        self._pools[number] = StreamPool(evaluation, self._model, self.streams, self._prepared.read_ahead)
+        self._messages.put(Message(Joined(number)))
 
-    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
         """Evaluate shards on the streams; a thread waits for them."""
-        threading.Thread(target=self._evaluate, args=(worker, lease, list(shards)), daemon=True).start()
+        arguments = (worker, lease, list(shards), alone)
+        threading.Thread(target=self._evaluate, args=arguments, name="lease", daemon=True).start()
 
-    def _evaluate(self, worker: int, lease: int, shards: list[Shard]) -> None:
-        assert self._pool is not None
-        done = self._pool.evaluate(shards)
-        if isinstance(done, LeaseDone):
-            self._messages.put(Message(Returned(worker, lease, done.seconds), done.state))
-        else:
-            self._messages.put(Message(Failed(worker, lease, done.shard, done.message), exit_code=done.exit_code))
+    def _evaluate(self, worker: int, lease: int, shards: list[Shard], alone: bool) -> None:
+        done = self._pools[worker].evaluate(shards, alone=alone)
+        self._messages.put(Message(Returned(worker, lease, done.seconds, done.failures), done.state))
 
     def wait(self) -> Message | None:
         """The next report; None after a moment without, so that Ctrl-C is seen."""
@@ -59,6 +61,10 @@ class InlineFleet:
             return self._messages.get(timeout=_WAIT_SECONDS)
         except queue.Empty:
             return None
+
+    def kill(self, worker: int) -> None:
+        """Leave a worker's threads to themselves: they end after their batch, if it ends."""
+        self._pools[worker].close()
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions; the streams are idle."""
@@ -70,8 +76,8 @@ class InlineFleet:
 
     def close(self) -> None:
         """End the streams."""
-        if self._pool is not None:
-            self._pool.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
         return load(self._prepared.model.source, self._prepared.job.model.providers, threads, columns)

@@ -2,121 +2,184 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from ortbatch.data.plan import Shard
-from ortbatch.engine.evaluate import Stream
+from ortbatch.engine.evaluate import Stopped, Stream
 from ortbatch.engine.evaluation import Evaluation
+from ortbatch.engine.events import Fault, ShardFailure
 from ortbatch.engine.state import RunState, ShardSet
-from ortbatch.errors import OrtbatchError
+from ortbatch.errors import OrtbatchError, StorageError
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.session import OnnxModel
 
+_CLOSE_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class LeaseDone:
-    """A lease's merged state and the seconds that it took."""
-
-    state: RunState
-    seconds: float
-
-
-@dataclass(frozen=True)
-class LeaseFailed:
-    """The first shard of a lease that raised.
+    """What became of a lease.
 
     Args:
-        shard: its id.
-        message: what was raised.
-        exit_code: 3 if the shard is at fault, 5 if another attempt may pass.
+        state: merged, of the shards that are done; None if there is none.
+        seconds: that it took.
+        failures: the other shards.
     """
 
-    shard: int
-    message: str
-    exit_code: int
+    state: RunState | None
+    seconds: float
+    failures: tuple[ShardFailure, ...] = ()
 
 
 class StreamPool:
     """s threads, one session. Leases may overlap: a stream that finds no more shards of one goes on with the next."""
 
     def __init__(self, evaluation: Evaluation, model: OnnxModel, streams: int, read_ahead: int = 0) -> None:
-        self._evaluation = evaluation
-        self._model = model
-        self._read_ahead = read_ahead
-        self._streams = streams
-        self._local = threading.local()
-        self._executor = ThreadPoolExecutor(streams, thread_name_prefix="stream")
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._streams = [_Streaming(Stream(evaluation, model, read_ahead), self._tasks) for _ in range(streams)]
 
-    def evaluate(self, shards: Sequence[Shard]) -> LeaseDone | LeaseFailed:
-        """Evaluate shards and merge their tallies; the first error ends the lease. Raises nothing."""
+    def evaluate(self, shards: Sequence[Shard], *, alone: bool = False) -> LeaseDone:
+        """Evaluate shards and merge their tallies; what fails is tried again by itself. Raises nothing.
+
+        Args:
+            shards: of the lease.
+            alone: read nothing ahead, and let nothing else be in memory.
+        """
+        started = time.perf_counter()
         try:
-            return self._evaluate(shards)
+            lease = _Lease(shards, alone)
+            parts = [_Task(lease, Future()) for _ in range(min(len(self._streams), len(shards)))]
+            for part in parts:
+                self._tasks.put(part)
+            done = [part.done.result() for part in parts]
+            failures = [failure for part in done for failure in part.failures]
+            failed = {failure.shard for failure in failures}
+            tallies = [tally for part in done for tally in part.tallies]
+            whole = ShardSet.of(shard.id for shard in shards if shard.id not in failed)
+            state = RunState(whole, Tally.merged(tallies)) if len(whole) else None
         except Exception as error:
             # Nobody waits for an exception here: the driver waits for an answer.
-            return _failure(shards[0], error)
-
-    def _evaluate(self, shards: Sequence[Shard]) -> LeaseDone | LeaseFailed:
-        started = time.perf_counter()
-        lease = _Lease(shards)
-        futures = [self._executor.submit(self._work, lease) for _ in range(min(self._streams, len(shards)))]
-        tallies = [future.result() for future in futures]
-        if lease.failed is not None:
-            return lease.failed
-        state = RunState(ShardSet.of(shard.id for shard in shards), Tally.merged([t for t in tallies if t is not None]))
-        return LeaseDone(state, time.perf_counter() - started)
+            state, failures = None, [failure_of(shard, error) for shard in shards]
+        return LeaseDone(state, time.perf_counter() - started, tuple(failures))
 
     def close(self) -> None:
-        """Let the running shards end and start no more."""
-        self._executor.shutdown(cancel_futures=True)
+        """Start no more shards and end those that run after their batch; one that hangs is left to itself."""
+        for stream in self._streams:
+            stream.stop()
+        for _ in self._streams:
+            self._tasks.put(None)
+        end = time.monotonic() + _CLOSE_SECONDS
+        for stream in self._streams:
+            stream.thread.join(max(0.0, end - time.monotonic()))
 
-    def _work(self, lease: _Lease) -> Tally | None:
-        """One stream's part of a lease; None if it failed."""
-        if not hasattr(self._local, "stream"):
-            self._local.stream = Stream(self._evaluation, self._model, self._read_ahead)
-            self._local.idle_since = time.perf_counter_ns()
-        waited = time.perf_counter_ns() - self._local.idle_since
-        stream: Stream = self._local.stream
-        try:
-            tally = stream.evaluate(lease.shards())
-        except Exception as error:
-            lease.fail(stream.shard, error)
-            return None
-        finally:
-            self._local.idle_since = time.perf_counter_ns()
-        return replace(tally, stages=tally.stages.merge(StageTimes(wait=waited)))
+
+@dataclass(frozen=True)
+class _Part:
+    """What one stream did of a lease."""
+
+    tallies: list[Tally]
+    failures: list[ShardFailure]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A stream's part of a lease, and where its answer goes."""
+
+    lease: _Lease
+    done: Future[_Part]
 
 
 class _Lease:
-    """Shards that streams take one after another; ends when one of them fails."""
+    """Shards that streams take one after another."""
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
+    def __init__(self, shards: Sequence[Shard], alone: bool) -> None:
         self._left = deque(shards)
-        self._first = shards[0]
-        self.failed: LeaseFailed | None = None
+        self.alone = alone
 
-    def shards(self) -> Iterator[Shard]:
-        """What the calling stream is to do, shard by shard."""
-        while self.failed is None:
+    def shards(self, taken: list[Shard]) -> Iterator[Shard]:
+        """What the calling stream is to do, shard by shard; noted in `taken`."""
+        while True:
             try:
                 shard = self._left.popleft()
             except IndexError:
                 return
+            taken.append(shard)
             yield shard
 
-    def fail(self, shard: Shard | None, error: Exception) -> None:
-        """A shard raised; the first error counts."""
-        if self.failed is None:
-            self.failed = _failure(shard or self._first, error)
+
+class _Streaming:
+    """A stream and its thread. A daemon: one that hangs must not keep the process."""
+
+    def __init__(self, stream: Stream, tasks: queue.SimpleQueue[_Task | None]) -> None:
+        self._stream, self._tasks = stream, tasks
+        self._idle_since = time.perf_counter_ns()
+        self.thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """End after the batch that runs."""
+        self._stream.stopped = True
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            waited = time.perf_counter_ns() - self._idle_since
+            try:
+                task.done.set_result(self._work(task.lease, waited))
+            except BaseException as error:
+                task.done.set_exception(error)
+            self._idle_since = time.perf_counter_ns()
+            del task
+
+    def _work(self, lease: _Lease, waited: int) -> _Part:
+        """Do shards as long as the lease has some; where one raises, all that were taken are done one by one."""
+        part = _Part([], [])
+        while True:
+            taken: list[Shard] = []
+            try:
+                part.tallies.append(self._stream.evaluate(lease.shards(taken), alone=lease.alone))
+                break
+            except Stopped:
+                raise
+            except Exception as error:
+                if not taken:
+                    raise
+                if len(taken) == 1:
+                    part.failures.append(failure_of(taken[0], error))
+                    continue
+            self._one_by_one(taken, part)
+        part.tallies[-1] = _with_wait(part.tallies[-1], waited)
+        return part
+
+    def _one_by_one(self, shards: Sequence[Shard], part: _Part) -> None:
+        for shard in shards:
+            try:
+                tally = self._stream.evaluate([shard], alone=True)
+            except Stopped:
+                raise
+            except Exception as error:
+                part.failures.append(failure_of(shard, error))
+            else:
+                part.tallies.append(tally)
 
 
-def _failure(shard: Shard, error: BaseException | None) -> LeaseFailed:
-    if isinstance(error, OrtbatchError):
+def _with_wait(tally: Tally, waited: int) -> Tally:
+    return replace(tally, stages=tally.stages.merge(StageTimes(wait=waited)))
+
+
+def failure_of(shard: Shard, error: Exception) -> ShardFailure:
+    """What an exception says of a shard."""
+    if isinstance(error, MemoryError):
+        return ShardFailure(shard.id, f"out of memory: {error}", Fault.MEMORY)
+    if isinstance(error, StorageError):
+        return ShardFailure(shard.id, str(error), Fault.STORAGE)
+    if isinstance(error, OrtbatchError) and error.exit_code in (2, 3):
         # A wrong file or model was usage before the run; now it is a shard that cannot be done.
-        return LeaseFailed(shard.id, str(error), 3 if error.exit_code == 2 else error.exit_code)
-    return LeaseFailed(shard.id, f"unexpected {type(error).__name__}: {error}", 5)
+        return ShardFailure(shard.id, str(error), Fault.SHARD)
+    return ShardFailure(shard.id, f"unexpected {type(error).__name__}: {error}", Fault.UNEXPECTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ortbatch.engine.state import RunState, ShardSet
 from ortbatch.errors import MergeError
@@ -23,17 +24,29 @@ class Reducer:
         self.rows = 0
         self.done = 0
         self.duplicates = 0
-        self._tallies = [empty]
+        self._kept = [empty]  # what `take` gave away
+        self._fresh: list[Tally] = []
+        self._fresh_ranges: list[tuple[int, int]] = []
         self._counted = bytearray()  # one byte a shard: is it counted?
 
     @property
     def state(self) -> RunState:
         """Everything that is counted."""
-        counted = np.frombuffer(bytes(self._counted), np.int8)
-        edges = np.flatnonzero(np.diff(counted, prepend=np.int8(0), append=np.int8(0)))
-        self._settle()
+        edges = np.flatnonzero(np.diff(self._mask().view(np.int8), prepend=np.int8(0), append=np.int8(0)))
         ranges = tuple((start, stop) for start, stop in edges.reshape(-1, 2).tolist())
-        return RunState(ShardSet(ranges), self._tallies[0])
+        return RunState(ShardSet(ranges), Tally.merged([*self._kept, *self._fresh]))
+
+    def counted(self, shards: int) -> NDArray[np.bool_]:
+        """bool[shards]: which of the first shards are counted."""
+        mask = self._mask()[:shards]
+        return np.concatenate([mask, np.zeros(shards - mask.size, np.bool_)])
+
+    def _mask(self) -> NDArray[np.bool_]:
+        return np.frombuffer(bytes(self._counted), np.bool_)
+
+    def overlaps(self, state: RunState) -> bool:
+        """Is a shard of a state counted already?"""
+        return any(self._counted.count(1, start, stop) for start, stop in state.shards.ranges)
 
     def accept(self, state: RunState) -> bool:
         """Merge a lease's state; a twin, whose shards are all counted already, is dropped and False returned.
@@ -48,9 +61,10 @@ class Reducer:
             return False
         if common:
             raise MergeError(f"{common} of {shards} shards of a lease are counted already: {state.shards}")
-        self._tallies.append(state.tally)
-        if len(self._tallies) > _AT_ONCE:
-            self._settle()
+        self._fresh.append(state.tally)
+        self._fresh_ranges += ranges
+        if len(self._fresh) > _AT_ONCE:
+            self._fresh = [Tally.merged(self._fresh)]
         for start, stop in ranges:
             self._counted.extend(bytes(max(0, stop - len(self._counted))))
             self._counted[start:stop] = b"\1" * (stop - start)
@@ -58,5 +72,13 @@ class Reducer:
         self.done += shards
         return True
 
-    def _settle(self) -> None:
-        self._tallies = [Tally.merged(self._tallies)]
+    def take(self) -> RunState | None:
+        """What was counted since the last time; None if nothing was. It stays in `state`."""
+        if not self._fresh:
+            return None
+        fresh, ranges = Tally.merged(self._fresh), self._fresh_ranges
+        self._fresh, self._fresh_ranges = [], []
+        self._kept.append(fresh)
+        if len(self._kept) > _AT_ONCE:
+            self._kept = [Tally.merged(self._kept)]
+        return RunState(ShardSet().union(ShardSet(tuple(sorted(ranges)))), fresh)

@@ -1,9 +1,16 @@
 """Which worker does which shards next: events in, decisions out; no clock, no threads, no Ray.
 
-The only retry policy there is. When a worker is lost, all shards that it held are suspects: each is tried again alone
-on an idle worker, and only a death there counts, as a call that waits behind the guilty one fails just like it.
-Three such deaths end the run, and so does an error in a shard. Leases start with one shard a stream and grow until each
-is worth a few seconds; near the end they shrink, so that all workers stop together.
+The only retry policy there is.
+
+* A lost worker's shards are suspects: each is tried again alone on an idle worker, and only a death there counts, as a
+  call that waits behind the guilty one fails just like it. Three such deaths end it. A node that is gone blames nobody.
+* A shard that raises is tried once more, by another worker; a store that fails is asked again, later and later.
+* A lease that is out too long is taken back, and its worker ended.
+* Workers are replaced, later and later while none of them finishes a lease, and no more after many in a row.
+* When nothing is left to hand out, a lease that takes long is given to an idle worker as well: the first counts.
+
+A shard that is ended is left out (quarantined) or ends the run, as the rules say. Leases start with one shard a stream
+and grow until each is worth a few seconds; near the end they shrink, so that all workers stop together.
 
 An event costs what it hands out, however many workers and shards there are: a million shards are a column of rows, and
 workers that can take a lease stand in queues by how many they hold.
@@ -19,124 +26,84 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ortbatch.engine.events import (
+    Decision,
+    Event,
+    Fault,
+    Give,
+    Joined,
+    Kill,
+    Lost,
+    Quarantine,
+    Returned,
+    ShardFailure,
+    StartWorker,
+    Stop,
+    Tick,
+)
+from ortbatch.engine.waiting import Queue, Retries
+
 LEASE_SECONDS = 2.0
 LEASES_IN_FLIGHT = 2
 DEATHS_OF_A_SHARD = 3
+ERRORS_OF_A_SHARD = 2
+STORAGE_ERRORS_OF_A_SHARD = 5
 _SHARDS_OF_A_LEASE = 1_024
+_UNTIMED_SECONDS = 3_600.0  # for a shard, while nothing is known of the speed
+_TIMED_AT_LEAST = 600.0
+_TIMED_FACTOR = 20.0
+_LOOK_SECONDS = 1.0
+_TWIN_SECONDS = 5.0
+_TWIN_FACTOR = 2.0
+_LONGEST_DELAY = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A worker is ready for leases."""
+@dataclass(frozen=True)
+class Rules:
+    """What the job lets the schedule do.
 
-    worker: int
+    Args:
+        quarantine: leave a shard out that cannot be done; else it ends the run.
+        speculate: give what takes long at the end to a second worker as well.
+        shard_seconds: longest time of a shard; None: 20 times what shards of its size take, at least ten minutes.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """A worker finished a lease; `seconds` is the time that the worker spent on it."""
-
-    worker: int
-    lease: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A shard of a lease raised an error."""
-
-    worker: int
-    lease: int
-    shard: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A worker is gone, with all its leases."""
-
-    worker: int
-    reason: str
-
-
-Event = Joined | Returned | Failed | Lost
-
-
-@dataclass(frozen=True, slots=True)
-class Give:
-    """Send shards to a worker."""
-
-    worker: int
-    lease: int
-    shards: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StartWorker:
-    """Replace a lost worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End the run: shard `shard` (if one is to blame) failed."""
-
-    reason: str
-    shard: int | None
-
-
-Decision = Give | StartWorker | Stop
+    quarantine: bool = False
+    speculate: bool = False
+    shard_seconds: float | None = None
 
 
 @dataclass(slots=True)
 class _Lease:
-    """Shards that are out, and their rows."""
+    """Shards that are out with one worker, or with two that race."""
 
     shards: tuple[int, ...]
     rows: int
+    given_at: float
+    holders: set[int]
+    alone: bool = False
 
 
 @dataclass(slots=True)
 class _Worker:
-    """Leases out with a worker, oldest first; `isolated` while it does a suspect; `place` is its turn in joining."""
+    """Leases out with a worker, oldest first, and until when each may take; `place` is its turn in joining."""
 
     number: int
     place: int
-    leases: dict[int, _Lease] = field(default_factory=dict)
-    isolated: bool = False
-
-
-class _Queue:
-    """Workers that hold equally many leases, in the order in which they joined."""
-
-    def __init__(self) -> None:
-        self._heap: list[int] = []
-        self._waiting: dict[int, _Worker] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def add(self, worker: _Worker) -> None:
-        self._waiting[worker.place] = worker
-        heapq.heappush(self._heap, worker.place)
-
-    def discard(self, worker: _Worker) -> None:
-        # Its place stays in the heap until it comes up.
-        self._waiting.pop(worker.place, None)
-
-    def pop(self) -> _Worker:
-        while True:
-            if (worker := self._waiting.pop(heapq.heappop(self._heap), None)) is not None:
-                return worker
+    leases: dict[int, float] = field(default_factory=dict)
+    alone: bool = False
 
 
 class Schedule:
-    """Hands out every shard until each is done once.
+    """Hands out every shard until each is done once, or left out.
 
     Args:
         rows: rows of shard i at i, for shards 0 to n - 1.
         workers: workers that are being started.
         streams: shards that a worker evaluates at once.
+        rules: what the job lets it do.
         order: ids in the order to hand them out; by default as they come.
+        done: bool[n], shards that are done already; None: none.
 
     Raises:
         ValueError: if `order` does not name every shard once.
@@ -148,52 +115,75 @@ class Schedule:
         *,
         workers: int,
         streams: int,
+        rules: Rules | None = None,
         order: Sequence[int] | None = None,
+        done: NDArray[np.bool_] | None = None,
     ) -> None:
         column = np.array([rows[shard] for shard in range(len(rows))] if isinstance(rows, Mapping) else rows, np.int64)
         self._order = np.arange(column.size) if order is None else np.array(order, np.int64)
         if order is not None and not np.array_equal(np.sort(self._order), np.arange(column.size)):
             raise ValueError(f"expected an order of all {column.size:,} shards, each once")
+        if done is not None:
+            self._order = self._order[~done[self._order]]
         self._rows_up_to = np.concatenate([[0], np.cumsum(column[self._order])])
         self._rows = column
+        self._rules = rules or Rules()
         self._next = 0  # place in the order: shards before it have been handed out
         self._suspects: deque[int] = deque()
+        self._again = Retries()
         self._deaths: Counter[int] = Counter()
+        self._errors: Counter[int] = Counter()
+        self._storage_errors: Counter[int] = Counter()
         self._streams = streams
         self._workers: dict[int, _Worker] = {}
         self._joined = 0
-        self._able = [_Queue() for _ in range(LEASES_IN_FLIGHT)]  # at i: workers with i leases
+        self._able = [Queue() for _ in range(LEASES_IN_FLIGHT)]  # at i: workers with i leases
+        self._out: dict[int, _Lease] = {}
+        self._untwinned: dict[int, None] = {}  # leases with one holder, oldest first
         self._lost: set[int] = set()
         self._expected = self._starting = workers
-        self._restarts_left = max(10, 3 * workers)
+        self._starts: list[float] = []  # when to replace workers
+        self._losses = 0  # since a lease came back
         self._rate: float | None = None
         self._leases = 0
-        self._left = int(column.size)
+        self._left = int(self._order.size)
+        self._look_at = 0.0
         self.retries = 0
         self.stopped = False
 
     @property
     def finished(self) -> bool:
-        """Is every shard done, or the run stopped?"""
+        """Is every shard done or left out, or the run stopped?"""
         return self.stopped or self._left == 0
 
     def holds(self, worker: int, lease: int) -> bool:
-        """Is this lease still out with this worker? Results of any other are not to be counted."""
-        return worker in self._workers and lease in self._workers[worker].leases
+        """Is this lease still out with this worker, and nobody done with it? Other results are not to be counted."""
+        return lease in self._out and worker in self._out[lease].holders
 
-    def handle(self, event: Event) -> list[Decision]:
-        """Take note of an event and say what to do now."""
-        if self.finished or event.worker in self._lost:
+    def handle(self, event: Event, now: float = 0.0) -> list[Decision]:
+        """Take note of an event and say what to do now.
+
+        Args:
+            event: what happened.
+            now: seconds of any clock that does not go back.
+        """
+        if self.finished or (not isinstance(event, Tick) and event.worker in self._lost):
             return []
+        decided: list[Decision] = []
         if isinstance(event, Returned):
-            self._returned(event)
+            decided += self._returned(event, now)
         elif isinstance(event, Joined):
             self._worker_joined(event)
-        elif isinstance(event, Failed):
-            return self._stop(event.reason, event.shard)
+        elif isinstance(event, Lost):
+            decided += self._worker_lost(event, now)
         else:
-            return self._worker_lost(event)
-        return self._hand_out()
+            decided += self._overdue(now)
+        if not self.finished:
+            decided += self._hand_out(now)
+            while self._starts and self._starts[0] <= now:
+                heapq.heappop(self._starts)
+                decided.append(StartWorker())
+        return decided
 
     def _worker_joined(self, event: Joined) -> None:
         if event.worker in self._workers:
@@ -201,74 +191,206 @@ class Schedule:
         worker = self._workers[event.worker] = _Worker(event.worker, self._joined)
         self._joined += 1
         self._starting -= 1
-        self._able[0].add(worker)
+        self._queue(worker)
 
-    def _returned(self, event: Returned) -> None:
+    def _queue(self, worker: _Worker) -> None:
+        if not worker.alone and len(worker.leases) < LEASES_IN_FLIGHT:
+            self._able[len(worker.leases)].add(worker.place, worker.number)
+
+    def _dequeue(self, worker: _Worker) -> None:
+        for able in self._able:
+            able.discard(worker.place)
+
+    def _returned(self, event: Returned, now: float) -> list[Decision]:
         worker = self._workers.get(event.worker)
-        lease = None if worker is None else worker.leases.get(event.lease)
-        if worker is None or lease is None:
-            return
+        if worker is None or event.lease not in worker.leases:
+            return []
         self._dequeue(worker)
         del worker.leases[event.lease]
-        worker.isolated = False
-        self._able[len(worker.leases)].add(worker)
+        alone, worker.alone = worker.alone, False
+        self._queue(worker)
+        self._losses = 0
+        following = next(iter(worker.leases), None)
+        if following in self._out:
+            # It begins now at the latest.
+            worker.leases[following] = now + self._allowed(self._out[following])
+        lease = self._out.pop(event.lease, None)
+        if lease is None:
+            return []  # its twin was first
+        self._untwinned.pop(event.lease, None)
         self._left -= len(lease.shards)
         if event.seconds > 0 and lease.rows:
             rate = lease.rows / event.seconds
             self._rate = rate if self._rate is None else (self._rate + rate) / 2
+        decided: list[Decision] = []
+        for failure in event.failures:
+            self._left += 1
+            if not self.stopped:
+                decided += self._shard_failed(failure, worker.number, now, alone=alone)
+        return decided
 
-    def _dequeue(self, worker: _Worker) -> None:
-        if len(worker.leases) < LEASES_IN_FLIGHT:
-            self._able[len(worker.leases)].discard(worker)
+    def _shard_failed(self, failure: ShardFailure, worker: int, now: float, *, alone: bool) -> list[Decision]:
+        """Try a shard again, leave it out, or end the run."""
+        shard = failure.shard
+        if failure.fault is Fault.MEMORY:
+            self._deaths[shard] += alone
+            if self._deaths[shard] >= DEATHS_OF_A_SHARD:
+                return self._give_up(failure)
+            self._suspects.append(shard)
+        elif failure.fault is Fault.STORAGE:
+            self._storage_errors[shard] += 1
+            if self._storage_errors[shard] >= STORAGE_ERRORS_OF_A_SHARD:
+                # Not the shard's fault: the rest would fail likewise.
+                return self._stop(failure.reason, shard, failure.fault)
+            self._again.add((shard,), now + 2.0 ** (self._storage_errors[shard] - 1), worker)
+        else:
+            self._errors[shard] += 1
+            if self._errors[shard] >= ERRORS_OF_A_SHARD:
+                return self._give_up(failure)
+            self._again.add((shard,), now, worker)
+        self.retries += 1
+        return []
 
-    def _worker_lost(self, event: Lost) -> list[Decision]:
+    def _give_up(self, failure: ShardFailure) -> list[Decision]:
+        if not self._rules.quarantine:
+            return self._stop(failure.reason, failure.shard, failure.fault)
+        self._left -= 1
+        return [Quarantine(failure.shard, failure.reason, failure.fault)]
+
+    def _stop(self, reason: str, shard: int | None, fault: Fault) -> list[Decision]:
+        self.stopped = True
+        return [Stop(reason, shard, fault)]
+
+    def _worker_lost(self, event: Lost, now: float) -> list[Decision]:
         self._lost.add(event.worker)
         worker = self._workers.pop(event.worker, None)
+        decided: list[Decision] = []
         if worker is None:
             self._starting -= 1
-            held = []
         else:
             self._dequeue(worker)
-            held = [shard for lease in worker.leases.values() for shard in lease.shards]
-        if worker is not None and worker.isolated:
-            self._deaths[held[0]] += 1
-            if self._deaths[held[0]] >= DEATHS_OF_A_SHARD:
-                return self._stop(f"its worker died {DEATHS_OF_A_SHARD} times with it alone; {event.reason}", held[0])
-        self._suspects.extend(held)
-        self.retries += len(held)
-        if self._restarts_left:
-            self._restarts_left -= 1
-            self._starting += 1
-            return [*self._hand_out(), StartWorker()]
-        if not self._workers and not self._starting:
-            return self._stop(f"no worker is left; last: {event.reason}", None)
-        return self._hand_out()
+            for number in worker.leases:
+                decided += self._take_back(number, worker, event, now)
+        if not self.finished:
+            self._replace(event, now)
+            if not self._workers and not self._starting:
+                decided += self._stop(f"no worker is left; last: {event.reason}", None, event.fault)
+        return decided
 
-    def _stop(self, reason: str, shard: int | None) -> list[Decision]:
-        self.stopped = True
-        return [Stop(reason, shard)]
+    def _take_back(self, number: int, worker: _Worker, event: Lost, now: float) -> list[Decision]:
+        """A lost worker's lease: nothing to do if another does it too."""
+        lease = self._out.get(number)
+        if lease is None:
+            return []
+        lease.holders.discard(worker.number)
+        if lease.holders:
+            self._untwinned[number] = None
+            return []
+        del self._out[number]
+        self._untwinned.pop(number, None)
+        if lease.alone and not event.fault.blames_nobody:
+            shard = lease.shards[0]
+            self._deaths[shard] += 1
+            if self._deaths[shard] >= DEATHS_OF_A_SHARD:
+                reason = f"its worker died {DEATHS_OF_A_SHARD} times with it alone; {event.reason}"
+                return self._give_up(ShardFailure(shard, reason, event.fault))
+        if event.fault.blames_nobody and not lease.alone:
+            self._again.add(lease.shards, now)
+        else:
+            self._suspects.extend(lease.shards)
+        self.retries += len(lease.shards)
+        return []
 
-    def _hand_out(self) -> list[Decision]:
+    def _replace(self, event: Lost, now: float) -> None:
+        self._losses += not event.fault.blames_nobody
+        if self._losses > max(10, 3 * self._expected):
+            return
+        delay = 0.0 if self._losses < 2 else min(_LONGEST_DELAY, 0.5 * 2.0 ** min(10, self._losses - 2))
+        heapq.heappush(self._starts, now + delay)
+        self._starting += 1
+
+    def _overdue(self, now: float) -> list[Decision]:
+        """End workers whose oldest lease is out too long."""
+        if now < self._look_at:
+            return []
+        self._look_at = now + _LOOK_SECONDS
+        decided: list[Decision] = []
+        for worker in list(self._workers.values()):
+            until = next(iter(worker.leases.values()), None)
+            if until is not None and until <= now and not self.finished:
+                reason = "a shard took longer than it may (`execution.shard_seconds`)"
+                decided.append(Kill(worker.number, reason))
+                decided += self._worker_lost(Lost(worker.number, reason, Fault.DEADLINE), now)
+        return decided
+
+    def _hand_out(self, now: float) -> list[Decision]:
         """Give leases, first to workers that have none, until all have enough or nothing waits."""
         given: list[Decision] = []
         for able in self._able:
-            while able and (self._next < self._order.size or (self._suspects and able is self._able[0])):
-                worker = able.pop()
-                if self._suspects and not worker.leases:
-                    worker.isolated = True
-                    shard = self._suspects.popleft()
-                    lease = _Lease((shard,), int(self._rows[shard]))
-                else:
-                    lease = self._next_lease()
-                worker.leases[self._leases] = lease
-                given.append(Give(worker.number, self._leases, lease.shards))
-                self._leases += 1
-                if not worker.isolated and len(worker.leases) < LEASES_IN_FLIGHT:
-                    self._able[len(worker.leases)].add(worker)
+            passed = []
+            while able and self._anything(now, idle=able is self._able[0]):
+                worker = self._workers[able.pop()]
+                number = self._lease_for(worker, now)
+                if number is None:
+                    passed.append(worker)
+                    continue
+                lease = self._out[number]
+                lease.holders.add(worker.number)
+                worker.alone = lease.alone
+                worker.leases[number] = max([now, *worker.leases.values()]) + self._allowed(lease)
+                given.append(Give(worker.number, number, lease.shards, lease.alone))
+                self._queue(worker)
+            for worker in passed:
+                self._queue(worker)
         return given
 
-    def _next_lease(self) -> _Lease:
-        """The next shards in order: one a stream, more up to a share of what waits or what takes LEASE_SECONDS."""
+    def _anything(self, now: float, *, idle: bool) -> bool:
+        """May there be a lease for a worker?"""
+        if self._next < self._order.size or self._again.ready(now):
+            return True
+        return idle and (bool(self._suspects) or self._late(now) is not None)
+
+    def _lease_for(self, worker: _Worker, now: float) -> int | None:
+        """Number of the worker's next lease, which is out from now on."""
+        if self._suspects and not worker.leases:
+            shard = self._suspects.popleft()
+            return self._new((shard,), int(self._rows[shard]), now, alone=True)
+        if shards := self._again.pop(now, worker.number, only=len(self._workers) == 1):
+            return self._new(shards, int(self._rows[list(shards)].sum()), now)
+        if self._next < self._order.size:
+            return self._new(*self._next_shards(), now)
+        late = None if worker.leases else self._late(now)
+        if late is not None:
+            del self._untwinned[late]
+        return late
+
+    def _new(self, shards: tuple[int, ...], rows: int, now: float, *, alone: bool = False) -> int:
+        number, self._leases = self._leases, self._leases + 1
+        self._out[number] = _Lease(shards, rows, now, set(), alone)
+        if not alone:
+            self._untwinned[number] = None
+        return number
+
+    def _late(self, now: float) -> int | None:
+        """The oldest lease with one holder, if it takes long and a second worker may race."""
+        if not self._rules.speculate or not self._untwinned or self._rate is None:
+            return None
+        number = next(iter(self._untwinned))
+        lease = self._out[number]
+        expected = _TWIN_FACTOR * LEASES_IN_FLIGHT * lease.rows / self._rate
+        return number if now - lease.given_at > max(_TWIN_SECONDS, expected) else None
+
+    def _allowed(self, lease: _Lease) -> float:
+        """Seconds that a lease may take once it is begun."""
+        if self._rules.shard_seconds is not None:
+            return self._rules.shard_seconds * -(-len(lease.shards) // self._streams)
+        if self._rate is None:
+            return _UNTIMED_SECONDS
+        alone = self._streams if len(lease.shards) == 1 else 1
+        return max(_TIMED_AT_LEAST, _TIMED_FACTOR * alone * lease.rows / self._rate)
+
+    def _next_shards(self) -> tuple[tuple[int, ...], int]:
+        """The next shards in order: one a stream, more up to a share of what waits or LEASE_SECONDS; and their rows."""
         first, before = self._next, int(self._rows_up_to[self._next])
         waiting = int(self._rows_up_to[-1]) - before
         workers = max(1, len(self._workers), self._expected)
@@ -278,5 +400,4 @@ class Schedule:
         ends = self._rows_up_to[first + 1 : first + 1 + _SHARDS_OF_A_LEASE]
         fit = int(ends.searchsorted(before + target, "right"))
         self._next = first + min(max(fit, self._streams, 1), ends.size)
-        shards = tuple(self._order[first : self._next].tolist())
-        return _Lease(shards, int(self._rows_up_to[self._next]) - before)
+        return tuple(self._order[first : self._next].tolist()), int(self._rows_up_to[self._next]) - before

@@ -19,7 +19,7 @@ from ortbatch.job.build import build
 from ortbatch.job.data_spec import DataSpec
 from ortbatch.job.gates import Gate, check_class
 from ortbatch.job.model_spec import ModelSpec
-from ortbatch.job.part import Count, CountOrAuto, Many, Part, Text
+from ortbatch.job.part import Count, CountOrAuto, Many, Part, SecondsOrAuto, Text
 from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec, TrackingSpec
 from ortbatch.job.redaction import redacted
 from ortbatch.job.schema import schema_of
@@ -59,8 +59,11 @@ class ExecutionSpec(Part):
     shard_rows: CountOrAuto = Field(
         "auto", description="At most so many rows in a shard, rounded up to whole row groups; or `auto`."
     )
+    shard_seconds: SecondsOrAuto = Field(
+        "auto", description="Longest time that a shard may take before its worker is ended; or `auto`."
+    )
     on_bad_shard: Literal["fail", "quarantine"] = Field(
-        "fail", description="What becomes of a shard that cannot be read."
+        "fail", description="A shard that cannot be done ends the run, or is left out and counted as bad rows."
     )
 
 

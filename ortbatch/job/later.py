@@ -35,10 +35,6 @@ def _given(value: Any) -> bool:
     return value not in (None, (), {})
 
 
-def _is(word: str) -> Callable[[Any], bool]:
-    return lambda value: bool(value == word)
-
-
 def _names(*patterns: str) -> Callable[[Any], bool]:
     return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)
 
@@ -49,7 +45,6 @@ LATER = (
     Later("checks", _given, "checks against training data"),
     Later("predictions", _given, "writing predictions"),
     Later("tracking", _given, "tracking"),
-    Later("execution.on_bad_shard", _is("quarantine"), "`quarantine`"),
     Later("gates.slice", _given, "a gate on a slice (`@{value}`)"),
     Later("gates.versus", _given, "a gate against a baseline (`versus`)"),
     Later("gates.max_drop", _given, "a gate on a drop (`max_drop`)"),

@@ -47,6 +47,12 @@ def _count_or_auto(value: object) -> object:
     raise ValueError(f"expected a whole number of at least 1, or `auto`, got {got(value)}")
 
 
+def _seconds_or_auto(value: object) -> object:
+    if value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError(f"expected a number of seconds above 0, or `auto`, got {got(value)}")
+
+
 def _function(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", text):
         raise ValueError(f"expected `module:function`, got {got(text)}")
@@ -83,6 +89,8 @@ OneOrMany = Annotated[
 Count = Annotated[int, Field(ge=1)]
 
 CountOrAuto = Annotated[Count | Literal["auto"], BeforeValidator(_count_or_auto)]
+
+SecondsOrAuto = Annotated[Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(_seconds_or_auto)]
 
 Function = Annotated[str, AfterValidator(_function)]
 """A function of a module beside the job file, `module:function`."""

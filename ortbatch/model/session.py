@@ -29,6 +29,7 @@ _DTYPES = {
     "float": "float32", "double": "float64", "float16": "float16", "bool": "bool",
     **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }  # fmt: skip
+_NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
 
 
 class OnnxModel:
@@ -86,6 +87,7 @@ class OnnxModel:
 
         Raises:
             ModelError: if the model refuses the batch, or its size is fixed and an output has another.
+            MemoryError: if there is too little for the batch.
         """
         rows = len(next(iter(feed.values()))) if feed else 0
         if self._filled and rows < self._filled:
@@ -93,6 +95,8 @@ class OnnxModel:
         try:
             results = self._session.run(list(outputs), feed)
         except Exception as error:  # as above
+            if any(words in str(error) for words in _NO_MEMORY):
+                raise MemoryError(_message(error)) from None
             shapes = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feed.items())
             raise ModelError(f"the model failed on a batch of {shapes}: {_message(error)}") from None
         arrays = [np.asarray(result) for result in results]

@@ -35,11 +35,12 @@ class RunFacts:
 
     Args:
         id: identifier of the run. started_at: RFC 3339, UTC. duration_s: seconds, start to report.
-        pass_s: seconds of the pass over the data.
+        pass_s: seconds of the pass over the data. pass_rows: rows that were done in them.
         evaluation_digest: what the counts are a function of, as one hash.
         identity: the same in parts.
         files: redacted path of every file of the plan, by index.
         shards: planned shards. rows: planned rows.
+        quarantined: shards that were left out: number, rows, files, reason and fault; their rows are in the coverage.
         positive: index of the positive class, None for multiclass.
         batch_size: rows of a batch.
         single: times of single predictions; threads, rows and warm-up of their measurement.
@@ -51,11 +52,13 @@ class RunFacts:
     started_at: str
     duration_s: float
     pass_s: float
+    pass_rows: int
     evaluation_digest: str
     identity: Mapping[str, str]
     files: Sequence[str]
     shards: int
     rows: int
+    quarantined: Sequence[Mapping[str, Any]]
     positive: int | None
     batch_size: int
     single: LatencyHistogram
@@ -113,7 +116,7 @@ def _coverage(job: Job, coverage: Coverage, done: int, facts: RunFacts) -> dict[
     worst = list(coverage.rejected_files.items())
     return {
         "files": {"listed": len(facts.files), "planned": len(facts.files), "rejected": 0},
-        "shards": {"planned": facts.shards, "done": done, "quarantined": []},
+        "shards": {"planned": facts.shards, "done": done, "quarantined": list(facts.quarantined)},
         "rows": {
             "planned": facts.rows,
             "evaluated": coverage.evaluated,
@@ -164,7 +167,7 @@ def _encoded(histogram: LatencyHistogram) -> str | None:
 
 
 def _throughput(tally: Tally, facts: RunFacts) -> dict[str, Any]:
-    rate = tally.coverage.planned / facts.pass_s if facts.pass_s > 0 else None
+    rate = facts.pass_rows / facts.pass_s if facts.pass_s > 0 else None
     return {
         "rows_per_s": Estimate(rate) if rate is not None else Estimate.undefined("no time passed"),
         "pass_s": facts.pass_s,

@@ -87,10 +87,11 @@ _LATENCY = {
     "histogram": {"type": ["string", "null"], "description": "HdrHistogram V2, compressed, base64; nanoseconds."},
     "batch_size": _COUNT,
 }
+_QUARANTINED = _object({"shard": _COUNT, "rows": _COUNT, "files": _list(_TEXT), "reason": _TEXT, "fault": _TEXT})
 _COVERAGE = _object(
     {
         "files": _object({"listed": _COUNT, "planned": _COUNT, "rejected": _COUNT}),
-        "shards": _object({"planned": _COUNT, "done": _COUNT, "quarantined": _list(_COUNT)}),
+        "shards": _object({"planned": _COUNT, "done": _COUNT, "quarantined": _list(_QUARANTINED)}),
         "rows": _object(
             {
                 "planned": _COUNT,
@@ -158,6 +159,7 @@ _PROVENANCE = _object(
         },
         "host": {"type": "object"},
         "retries": _COUNT,
+        "restored_shards": _COUNT,
         "faults": _list(_TEXT),
     },
     optional=("batch_size",),

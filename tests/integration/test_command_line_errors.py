@@ -160,7 +160,7 @@ def test_a_failed_shard_ends_with_3(fails: Callable[..., Done]) -> None:
 
 def test_after_a_failure_there_is_a_plan_and_no_report(fails: Callable[..., Done], tmp_path: Path) -> None:
     fails(ValueError("no"))
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["plan.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint", "plan.json"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), StorageError("no")])
@@ -200,8 +200,9 @@ def test_ctrl_c_ends_with_130_soon_and_leaves_no_report(tmp_path: Path) -> None:
         time.sleep(0.3)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=10)
-    assert (running.returncode, out, err) == (130, "", "interrupted\n")
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["plan.json"]
+    assert (running.returncode, out) == (130, "")
+    assert err.splitlines()[-2] == "interrupted; what was done is kept. Go on with:"
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint", "plan.json"]
 
 
 def wait_for(path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import ortbatch
 from ortbatch import errors
 
-TREE = re.compile(r"[├└]── (\w+) +(\d)")
+TREE = re.compile(r"[├└]── (\w+) +(\d+)")
 
 
 def test_the_public_names_are_these() -> None:

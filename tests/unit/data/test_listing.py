@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ortbatch.data.atomic import write_bytes
 from ortbatch.data.storage import list_files as listed_files
-from ortbatch.data.storage import locate, write_bytes
+from ortbatch.data.storage import locate
 from ortbatch.errors import DataError
 
 TREE = [

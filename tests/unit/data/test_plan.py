@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ortbatch.data import plan as plan_module
+from ortbatch.data.atomic import write_bytes
 from ortbatch.data.plan import Plan, make_plan
-from ortbatch.data.storage import locate, write_bytes
+from ortbatch.data.storage import locate
 from ortbatch.errors import DataError
 from tests.tables import flip, numbered, write_table
 

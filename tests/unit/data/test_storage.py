@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ortbatch.data.storage import exists, is_remote, local_path, locate, read_bytes, storage_error, write_bytes
+from ortbatch.data.atomic import write_bytes
+from ortbatch.data.storage import exists, is_remote, local_path, locate, read_bytes, storage_error
 from ortbatch.errors import DataError, StorageError
 
 LOCAL = ["a.parquet", "/a/b", "file:///a/b", "FILE:///a", "a:b", "/odd://name", "C:\\data"]

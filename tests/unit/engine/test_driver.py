@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from ortbatch.data.plan import Shard
-from ortbatch.engine.driver import Completed, Message, drive
+from ortbatch.engine.driver import Completed, Message, Steering, drive
 from ortbatch.engine.evaluate import Stream
+from ortbatch.engine.events import Fault, Joined, Lost, Returned, ShardFailure
 from ortbatch.engine.inline import InlineFleet
 from ortbatch.engine.latency import SingleLatency, SingleSetup
 from ortbatch.engine.prepare import Prepared, open_model, prepare
-from ortbatch.engine.schedule import Failed, Joined, Lost, Returned
 from ortbatch.engine.state import RunState, ShardSet
 from ortbatch.errors import ClusterError, OrtbatchError, ShardError
 from ortbatch.job import load_job
@@ -64,7 +64,7 @@ class TroubledFleet:
         self._messages.append(Message(Joined(self._next)))
         self._next += 1
 
-    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
         tally = self._stream.evaluate(shards)
         done = Message(Returned(worker, lease, 0.01), RunState(ShardSet.of(s.id for s in shards), tally))
         if self._lose and self._random.random() < 0.3:
@@ -78,6 +78,9 @@ class TroubledFleet:
     def wait(self) -> Message | None:
         return self._messages.pop(self._random.randrange(len(self._messages))) if self._messages else None
 
+    def kill(self, worker: int) -> None:
+        raise NotImplementedError
+
     def measure(self, setup: SingleSetup) -> SingleLatency:
         raise NotImplementedError
 
@@ -89,7 +92,7 @@ class TroubledFleet:
 
 
 def finish(prepared: Prepared, fleet: TroubledFleet, order: Sequence[int] | None = None) -> Completed:
-    return drive(prepared, fleet, lambda _: None, order)
+    return drive(prepared, fleet, Steering(order=order))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -108,7 +111,7 @@ def test_lost_workers_and_their_late_results_change_no_count(prepared: Prepared,
 def test_faults_are_told(prepared: Prepared) -> None:
     completed = finish(prepared, TroubledFleet(prepared, 1, lose=4))
     assert completed.retries > 0
-    assert completed.faults[0].endswith("lost: killed")
+    assert completed.faults[0].endswith("lost (worker): killed")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -121,9 +124,9 @@ def test_a_shuffled_order_changes_no_count(prepared: Prepared, expected: Tally, 
 class WatchingFleet(TroubledFleet):
     """Looks at what each lease carries."""
 
-    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
         self.carried = [*getattr(self, "carried", []), pickle.loads(pickle.dumps(shards))]
-        super().give(worker, lease, self.carried[-1])
+        super().give(worker, lease, self.carried[-1], alone=alone)
 
 
 def test_a_lease_carries_the_files_of_its_shards_and_no_others(prepared: Prepared, expected: Tally) -> None:
@@ -135,27 +138,58 @@ def test_a_lease_carries_the_files_of_its_shards_and_no_others(prepared: Prepare
 
 
 class FailingFleet(TroubledFleet):
-    """Reports one kind of failure for the first lease."""
+    """One shard fails wherever it is tried; the others of its lease are done."""
 
-    failure: Message
+    fault = Fault.SHARD
+    bad = 3
 
-    def give(self, worker: int, lease: int, shards: Sequence[Shard]) -> None:
-        self._messages.append(replace(self.failure, event=Failed(worker, lease, shards[0].id, "page is corrupt")))
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
+        good = [shard for shard in shards if shard.id != self.bad]
+        failures = () if len(good) == len(shards) else (ShardFailure(self.bad, "page is corrupt", self.fault),)
+        state = RunState(ShardSet.of(s.id for s in good), self._stream.evaluate(good)) if good else None
+        self._messages.append(Message(Returned(worker, lease, 0.01, failures), state))
 
 
 def test_an_error_in_a_shard_names_shard_and_file(prepared: Prepared) -> None:
-    fleet = FailingFleet(prepared, 0)
-    fleet.failure = Message(Joined(0), exit_code=3)
-    with pytest.raises(ShardError, match=r"shard \d+ \(.*part-0\d\.parquet row groups .*\): page is corrupt"):
-        finish(prepared, fleet)
+    with pytest.raises(ShardError, match=r"shard 3 \(.*part-0\d\.parquet row groups .*\): page is corrupt") as caught:
+        finish(prepared, FailingFleet(prepared, 0))
+    assert caught.value.exit_code == 3
 
 
-def test_a_storage_failure_of_a_shard_is_worth_a_retry(prepared: Prepared) -> None:
+@pytest.mark.parametrize("fault", [Fault.STORAGE, Fault.UNEXPECTED])
+def test_a_failure_that_says_nothing_of_the_shard_ends_with_5(
+    prepared: Prepared, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ortbatch.engine.schedule.STORAGE_ERRORS_OF_A_SHARD", 1)
     fleet = FailingFleet(prepared, 0)
-    fleet.failure = Message(Joined(0), exit_code=5)
-    with pytest.raises(OrtbatchError) as caught:
+    fleet.fault = fault
+    with pytest.raises(OrtbatchError, match="page is corrupt") as caught:
         finish(prepared, fleet)
     assert caught.value.exit_code == 5
+
+
+def test_a_quarantined_shard_is_planned_and_rejected_and_the_rest_is_counted(prepared: Prepared) -> None:
+    execution = prepared.job.execution.model_copy(update={"on_bad_shard": "quarantine"})
+    lenient = replace(prepared, job=prepared.job.model_copy(update={"execution": execution}))
+    completed = finish(lenient, FailingFleet(lenient, 0))
+    rows = prepared.plan.shards[3].rows
+    assert [(left.shard, left.reason) for left in completed.quarantined] == [(3, "page is corrupt")]
+    assert completed.state.tally.coverage.rejected == {"quarantined_shard": rows}
+    assert completed.state.tally.coverage.evaluated == prepared.plan.rows - rows
+    assert len(completed.state.shards) == len(prepared.plan.shards) - 1
+
+
+class LosingFleet(TroubledFleet):
+    """Leaves the last row of a lease out."""
+
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
+        state = RunState(ShardSet.of(s.id for s in shards), self._stream.evaluate(shards[1:]))
+        self._messages.append(Message(Returned(worker, lease, 0.01), state))
+
+
+def test_rows_that_are_missing_are_never_silently_so(prepared: Prepared) -> None:
+    with pytest.raises(OrtbatchError, match=r"rows were lost or counted twice .*: 1,797|planned"):
+        finish(prepared, LosingFleet(prepared, 0))
 
 
 class DyingFleet(TroubledFleet):
@@ -166,7 +200,8 @@ class DyingFleet(TroubledFleet):
         self._next += 1
 
 
-def test_workers_that_all_die_end_the_run_with_the_reason(prepared: Prepared) -> None:
+def test_workers_that_all_die_end_the_run_with_the_reason(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ortbatch.engine.schedule._LONGEST_DELAY", 0.0)
     with pytest.raises(ClusterError, match="no worker is left; last: no memory"):
         finish(prepared, DyingFleet(prepared, 0))
 
@@ -174,7 +209,7 @@ def test_workers_that_all_die_end_the_run_with_the_reason(prepared: Prepared) ->
 def test_the_inline_fleet_gives_the_plain_loops_counts(prepared: Prepared, expected: Tally) -> None:
     fleet = InlineFleet(prepared)
     try:
-        completed = drive(prepared, fleet, lambda _: None)
+        completed = drive(prepared, fleet)
     finally:
         fleet.close()
     assert counts(completed.state.tally) == expected
@@ -192,7 +227,7 @@ def test_progress_reaches_the_whole(prepared: Prepared) -> None:
     seen = []
     fleet = InlineFleet(prepared)
     try:
-        drive(prepared, fleet, seen.append)
+        drive(prepared, fleet, Steering(show=seen.append))
     finally:
         fleet.close()
     assert [progress.rows for progress in seen] == sorted(progress.rows for progress in seen)

@@ -14,7 +14,8 @@ import pytest
 from ortbatch.data.features import Feed
 from ortbatch.engine import evaluate
 from ortbatch.engine.evaluate import Stream
-from ortbatch.engine.pool import LeaseFailed, StreamPool
+from ortbatch.engine.events import Fault
+from ortbatch.engine.pool import StreamPool
 from ortbatch.engine.prepare import Prepared, open_model, prepare
 from ortbatch.job import Job
 from ortbatch.metrics.stages import StageTimes
@@ -65,7 +66,11 @@ def prepared_of(folder: Path, **data: Any) -> Prepared:
 
 def tally_of(prepared: Prepared, model: OnnxModel | None = None, read_ahead: int = 0) -> Tally:
     model = model or open_model(prepared.job)[1]
-    tally = Stream(prepared.evaluation, model, read_ahead).evaluate(prepared.plan.shards)
+    return counts(Stream(prepared.evaluation, model, read_ahead).evaluate(prepared.plan.shards))
+
+
+def counts(tally: Tally) -> Tally:
+    """A tally without what the clock put into it."""
     return replace(tally, latency=Tally.empty(("a",), ()).latency, stages=StageTimes())
 
 
@@ -135,8 +140,12 @@ def test_the_shard_that_fails_is_named_though_others_were_read_before(tmp_path: 
     prepared = prepare(job)
     corrupt(tmp_path / "data" / "2.parquet", 0, 0)
     pool = StreamPool(prepared.evaluation, open_model(job)[1], 1, read_ahead)
-    failed = pool.evaluate(list(prepared.plan.shards))
+    done = pool.evaluate(list(prepared.plan.shards))
     pool.close()
-    assert isinstance(failed, LeaseFailed)
-    assert (failed.shard, failed.exit_code) == (2, 3)
-    assert "2.parquet: row group 0 cannot be decoded" in failed.message
+    (failed,) = done.failures
+    assert (failed.shard, failed.fault) == (2, Fault.SHARD)
+    assert "2.parquet: row group 0 cannot be decoded" in failed.reason
+    assert done.state is not None
+    assert list(done.state.shards) == [0, 1, 3]
+    others = [shard for shard in prepared.plan.shards if shard.id != 2]
+    assert counts(done.state.tally) == counts(Stream(prepared.evaluation, open_model(job)[1]).evaluate(others))

@@ -13,7 +13,6 @@ ASKS = {
     "checks": ("checks", "{training_data: data/train/*.parquet}"),
     "predictions": ("predictions", "{columns: [id], top_k: 1}"),
     "tracking": ("tracking", '{mlflow: "http://localhost:5000"}'),
-    "execution.on_bad_shard": ("execution", "{on_bad_shard: quarantine}"),
     "gates[0]": ("gates", "['accuracy@country=DE >= 0.75']"),
     "gates[0].slice": ("gates", "[{metric: f1, slice: {country: DE}, min: 0.5}]"),
     "gates[0].confidence": ("gates", "[{metric: f1, min: 0.5, confidence: 0.95}]"),

@@ -11,7 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from ortbatch.data.storage import locate, write_bytes
+from ortbatch.data.atomic import write_bytes
+from ortbatch.data.storage import locate
 from ortbatch.errors import ModelError, OrtbatchError
 from ortbatch.model.session import OnnxModel
 from ortbatch.model.source import ModelSource, load, open_source, unpack

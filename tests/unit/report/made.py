@@ -76,6 +76,8 @@ def facts(tally: Tally, positive: int | None = None, **changes: Any) -> RunFacts
         id="20261123T190945Z-ae3c9108-c1d1",
         started_at="2026-11-23T19:09:45Z",
         duration_s=4.5,
+        pass_rows=tally.coverage.planned,
+        quarantined=(),
         pass_s=2.0,
         evaluation_digest="e" * 64,
         identity={"evaluation": "e" * 64, "batch_size": "64"},
@@ -95,6 +97,7 @@ def facts(tally: Tally, positive: int | None = None, **changes: Any) -> RunFacts
             "engine": {"engine": "inline", "workers": 1, "streams_per_worker": 2},
             "host": {"cpus": ["a cpu"]},
             "retries": 0,
+            "restored_shards": 0,
             "faults": [],
         },
     )

@@ -1,0 +1,105 @@
+"""Writing that is seen whole or not at all, here and on object stores: put, create if absent, list, remove.
+
+Locally by temp file, fsync, and rename or link; on an object store by one put, conditional where it must not replace.
+No rename there: it is a copy. Does not know what it writes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from pyarrow import fs
+
+from ortbatch.data.conditional import create_remote
+from ortbatch.data.storage import exists, is_remote, local_path, locate, storage_error
+from ortbatch.errors import StorageError
+from ortbatch.job.redaction import redact
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a file, or replace it; whoever reads sees the old bytes or all of the new ones.
+
+    Raises:
+        StorageError: if it cannot be written; a file that was there is then unchanged.
+    """
+    try:
+        if is_remote(uri):
+            filesystem, path = locate(uri)
+            with filesystem.open_output_stream(path) as stream:
+                stream.write(content)
+        else:
+            _placed(local_path(uri), content, os.replace)
+    except OSError as error:
+        raise StorageError(f"{redact(uri)}: cannot be written: {redact(str(error))}") from None
+
+
+def create_bytes(uri: str, content: bytes) -> bool:
+    """Write a file that is not there yet; False if there is one, which stays as it is. One of many at once succeeds.
+
+    Raises:
+        StorageError: if it cannot be written, or the store has no such operation.
+    """
+    try:
+        if is_remote(uri):
+            return create_remote(uri, content)
+        _placed(local_path(uri), content, os.link)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError(f"{redact(uri)}: cannot be written: {redact(str(error))}") from None
+    return True
+
+
+def names(folder: str) -> list[str]:
+    """Names of the files right in a folder, sorted; none if there is no such folder."""
+    filesystem, path = locate(folder)
+    try:
+        infos = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        raise storage_error(folder, error) from None
+    return sorted(info.base_name for info in infos if info.type == fs.FileType.File)
+
+
+def remove(uri: str) -> None:
+    """Delete a file if it is there."""
+    filesystem, path = locate(uri)
+    try:
+        if exists(uri):
+            filesystem.delete_file(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_error(uri, error) from None
+
+
+def remove_folder(uri: str) -> None:
+    """Delete a local folder if it is empty; on an object store there are no folders."""
+    if not is_remote(uri):
+        with suppress(OSError):
+            local_path(uri).rmdir()
+
+
+def _placed(target: Path, content: bytes, place: Callable[[str, Path], object]) -> None:
+    """Write beside the target, then give it its name; the name is durable when this returns."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        place(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
