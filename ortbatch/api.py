@@ -159,8 +159,8 @@ def _evaluate(
     with closing(_fleet(prepared, engine, options.address, run_id)) as fleet:
         stop.listen()
         with stop.deferred():
-            completed = drive(prepared, fleet, Steering(options.show, stop, options.order), checkpoint)
-        return completed, fleet.measure(_single_setup(prepared)), {**fleet.describe(), "by": why}
+            completed = drive(prepared, fleet, Steering(options.show, options.tell, stop, options.order), checkpoint)
+        return completed, fleet.measure(_single_setup(prepared, completed)), {**fleet.describe(), "by": why}
 
 
 def _import_for_report() -> None:
@@ -305,12 +305,12 @@ def choose_engine(prepared: Prepared, options: Options) -> tuple[str, str]:
     return ends_first(prepared.work, available_cpus())
 
 
-def _single_setup(prepared: Prepared) -> SingleSetup:
-    """1,000 samples, or as many as a gated percentile needs."""
+def _single_setup(prepared: Prepared, completed: Completed) -> SingleSetup:
+    """1,000 samples, or as many as a gated percentile needs, of shards that could be done."""
     from ortbatch.engine.latency import SAMPLES, SingleSetup, pick_row_groups
 
     job = prepared.job
     gated = [g.metric.name.rpartition(".")[2] for g in job.gates if g.metric.name.startswith("latency.single.")]
     needed = max((rows_for_quantile(_QUANTILES[name]) for name in gated if name in _QUANTILES), default=0)
-    shard = pick_row_groups(prepared.plan)
+    shard = pick_row_groups(prepared.plan, [left_out.shard for left_out in completed.quarantined])
     return SingleSetup(shard, max(SAMPLES, needed), job.latency.threads, job.latency.max_seconds)

@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Heavy modules are imported by t
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -29,6 +30,7 @@ _USAGE = 2
 _INCONCLUSIVE = 4
 _UNEXPECTED = 5
 _INTERRUPTED = 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STREAM = "stream"  # name of the threads that evaluate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,6 +83,8 @@ def _failed(error: Exception) -> int:
         say(f"error: {error}")
     elif isinstance(error, MemoryError):
         say("error: out of memory. Lower `model.batch_size` or `execution.cpus_per_worker`, or free some.")
+    elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+        say(f"error: no room left: {error}. Free some, or set TMPDIR to a folder that has some.")
     else:
         say(
             f"error: {type(error).__name__}: {error}\nThis is a defect of ortbatch, not of your job. Run again with "

@@ -61,11 +61,13 @@ class Transform:
 
         Raises:
             DataError: if it returns something that is no input, or raises although it can do each row alone.
+            MemoryError: if it raises that.
         """
         function = _loaded(self)
         try:
             return _arrays(self.function, function(batch), batch.num_rows), None
-        except DataError:
+        except (DataError, MemoryError):
+            # Too little memory says nothing of a row.
             raise
         except Exception:
             good = np.array(list(_rows_done(function, batch, 0)), np.intp)
@@ -73,7 +75,7 @@ class Transform:
             return {}, good
         try:
             return _arrays(self.function, function(batch.take(pa.array(good))), good.size), good
-        except DataError:
+        except (DataError, MemoryError):
             raise
         except Exception as error:
             raise DataError(

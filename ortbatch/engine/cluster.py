@@ -178,13 +178,17 @@ class RayFleet:
 
     def start_worker(self) -> None:
         """Start an actor; its first answer is `Joined`."""
+        actor = self._new_actor()
+        self._pending[actor.facts.remote()] = (self._numbers - 1, None)
+
+    def _new_actor(self) -> Any:
         actor_class = ray.remote(self.worker_class).options(
             num_cpus=self.streams, max_restarts=0, max_task_retries=0, max_concurrency=LEASES_IN_FLIGHT
         )
         actor = actor_class.remote(*self._arguments)
-        number, self._numbers = self._numbers, self._numbers + 1
-        self._members[number] = _Member(actor, time.monotonic())
-        self._pending[actor.facts.remote()] = (number, None)
+        self._members[self._numbers] = _Member(actor, time.monotonic())
+        self._numbers += 1
+        return actor
 
     def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
         """Send a lease."""
@@ -254,13 +258,17 @@ class RayFleet:
         )
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
-        """Time single predictions on the first worker that answers."""
+        """Time single predictions on the first worker that answers; on a new one if none does."""
+        ready = [member for member in self._members.values() if member.facts is not None]
         reasons = []
-        for member in [m for m in self._members.values() if m.facts is not None]:
+        for member in (*ready, None):
             try:
-                measured: SingleLatency = ray.get(member.actor.measure.remote(setup))
+                actor = self._new_actor() if member is None else member.actor
+                measured: SingleLatency = ray.get(actor.measure.remote(setup))
             except _GONE as error:
                 reasons.append(_first_lines(error))
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
             else:
                 return measured
         raise ClusterError(f"no worker could time single predictions: {'; '.join(reasons)}")

@@ -99,11 +99,13 @@ class Steering:
 
     Args:
         show: called whenever something was counted.
+        tell: told what else happens, a sentence at a time.
         stopped: asked often: is the run to stop?
         order: shard ids in the order to hand them out.
     """
 
     show: Callable[[Progress], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
     order: Sequence[int] | None = None
 
@@ -189,7 +191,8 @@ class _Drive:
         for state in self._checkpoint.restored():
             if not self._reducer.overlaps(state):
                 self._reducer.accept(state)
-        self._reducer.take()
+        if self._reducer.take() is not None:
+            self._steering.tell(f"going on: {self._reducer.done:,} of {len(self._shards):,} shards were done before")
 
     def run(self) -> Completed:
         try:

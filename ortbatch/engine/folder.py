@@ -89,10 +89,10 @@ class RunFolder:
         try:
             # From here on the folder belongs to this run: nobody else writes what follows.
             epoch = begin(self.file(_CHECKPOINT), self._kept, afresh=afresh or found is None, tell=tell)
-            for name in (REPORT, TABLE) if afresh else ():
-                remove(self.file(name))
             if found is None:
                 self._write_plan(prepared)
+            for name in (REPORT, TABLE) if afresh else ():
+                remove(self.file(name))
         except StorageError as error:
             raise RunFolderError(
                 f"the run folder cannot be written: {error}. Give another with --run-dir, or `run_dir` in the job."

@@ -64,7 +64,7 @@ class InlineFleet:
 
     def kill(self, worker: int) -> None:
         """Leave a worker's threads to themselves: they end after their batch, if it ends."""
-        self._pools[worker].close()
+        self._pools.pop(worker).close()
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions; the streams are idle."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ SAMPLES = 1_000
 _ROW_GROUPS = 4
 _WARM_UP_RUNS = 50
 _WARM_UP_SHARE = 0.2
+_FEEDING_SHARE = 0.4
 _SEED = 0
 
 
@@ -59,13 +61,15 @@ class SingleLatency:
     threads: int
 
 
-def pick_row_groups(plan: Plan) -> Shard:
-    """A few row groups of the plan, seeded, in order."""
+def pick_row_groups(plan: Plan, without: Iterable[int] = ()) -> Shard:
+    """A few row groups of the plan, seeded, in order; none of the shards `without`."""
+    pieces = (piece for shard in without for piece in plan.shards[shard].pieces)
+    left_out = {(piece.file, group) for piece in pieces for group in range(piece.first_group, piece.end_group)}
     groups = [
         (index, group, sum(file.group_rows[:group]), rows)
         for index, file in enumerate(plan.files)
         for group, rows in enumerate(file.group_rows)
-        if rows
+        if rows and (index, group) not in left_out
     ]
     chosen = sorted(random.Random(_SEED).sample(range(len(groups)), min(_ROW_GROUPS, len(groups))))
     pieces = [Piece(f, group, group + 1, first, rows) for f, group, first, rows in (groups[i] for i in chosen)]
@@ -74,8 +78,9 @@ def pick_row_groups(plan: Plan) -> Shard:
 
 def measure_single(model: OnnxModel, evaluation: Evaluation, setup: SingleSetup) -> SingleLatency:
     """Time predictions of one row each; rows repeat when there are fewer than samples."""
-    deadline = time.perf_counter() + setup.max_seconds
-    feeds = _feeds(evaluation, setup)
+    started = time.perf_counter()
+    deadline = started + setup.max_seconds
+    feeds = _feeds(evaluation, setup, until=started + _FEEDING_SHARE * setup.max_seconds)
     outputs = evaluation.decision.output.reads
     warm_up, warm_until = 0, time.perf_counter() + _WARM_UP_SHARE * setup.max_seconds
     while feeds and warm_up < _WARM_UP_RUNS and time.perf_counter() < warm_until:
@@ -91,8 +96,8 @@ def measure_single(model: OnnxModel, evaluation: Evaluation, setup: SingleSetup)
     return SingleLatency(histogram, min(len(feeds), len(times)), warm_up, setup.threads)
 
 
-def _feeds(evaluation: Evaluation, setup: SingleSetup) -> list[Feed]:
-    """Inputs of up to `samples` rows, one row each, ready to run; an equal share of each row group."""
+def _feeds(evaluation: Evaluation, setup: SingleSetup, until: float) -> list[Feed]:
+    """Inputs of up to `samples` rows, one row each, ready to run; an equal share of each row group, as time allows."""
     feeds: list[Feed] = []
     share = -(-setup.samples // max(1, len(setup.shard.pieces)))
     for block in read_shard(setup.shard, evaluation.columns):
@@ -101,6 +106,8 @@ def _feeds(evaluation: Evaluation, setup: SingleSetup) -> list[Feed]:
             feed, good = feeder.batch(row, row + 1, new_buffers(evaluation.inputs.bound, 1))
             if good is None or good.size:
                 feeds.append(feed)
+            if feeds and time.perf_counter() > until:
+                return feeds
         if len(feeds) >= setup.samples:
             break
     return feeds

@@ -381,13 +381,16 @@ class Schedule:
         return number if now - lease.given_at > max(_TWIN_SECONDS, expected) else None
 
     def _allowed(self, lease: _Lease) -> float:
-        """Seconds that a lease may take once it is begun."""
-        if self._rules.shard_seconds is not None:
-            return self._rules.shard_seconds * -(-len(lease.shards) // self._streams)
-        if self._rate is None:
-            return _UNTIMED_SECONDS
+        """Seconds that a lease may take once it is begun: that of its slowest shard, and of the others as many times
+        what they take.
+        """
         alone = self._streams if len(lease.shards) == 1 else 1
-        return max(_TIMED_AT_LEAST, _TIMED_FACTOR * alone * lease.rows / self._rate)
+        expected = None if self._rate is None else _TIMED_FACTOR * alone * lease.rows / self._rate
+        limit = self._rules.shard_seconds
+        if limit is not None:
+            all_slow = limit * -(-len(lease.shards) // self._streams)
+            return all_slow if expected is None or len(lease.shards) == 1 else min(all_slow, limit + expected)
+        return _UNTIMED_SECONDS if expected is None else max(_TIMED_AT_LEAST, expected)
 
     def _next_shards(self) -> tuple[tuple[int, ...], int]:
         """The next shards in order: one a stream, more up to a share of what waits or LEASE_SECONDS; and their rows."""

@@ -294,14 +294,22 @@ def test_a_lease_that_is_out_too_long_ends_its_worker() -> None:
     assert gives(plan.handle(Joined(1), 11.0))[0].alone
 
 
-def test_a_lease_of_many_shards_may_take_as_long_as_they_all() -> None:
+def test_a_lease_of_many_shards_may_take_as_long_as_one_slow_one_and_twenty_times_the_rest() -> None:
     plan = schedule(10_000, rules=Rules(shard_seconds=10))
-    one, two = gives(plan.handle(Joined(0), 0.0))
-    plan.handle(Returned(0, one.lease, 0.01), 0.01)
-    (many,) = gives(plan.handle(Returned(0, two.lease, 0.01), 0.02))[:1] or gives(plan.handle(Tick(), 0.02))
+    one, _ = gives(plan.handle(Joined(0), 0.0))
+    # 100 rows in 10 ms: the next lease is 200 shards, of two seconds.
+    (many,) = gives(plan.handle(Returned(0, one.lease, 0.01), 0.0))
     assert len(many.shards) == 200
-    assert not of(Kill, plan.handle(Tick(), 1_900.0))
-    assert of(Kill, plan.handle(Tick(), 4_100.0))
+    plan.handle(Returned(0, 1, 0.01), 0.0)
+    assert not of(Kill, plan.handle(Tick(), 49.9))
+    assert of(Kill, plan.handle(Tick(), 51.0))
+
+
+def test_while_nothing_is_known_each_may_be_slow() -> None:
+    plan = schedule(8, streams=4, rules=Rules(shard_seconds=10))
+    plan.handle(Joined(0), 0.0)
+    assert not of(Kill, plan.handle(Tick(), 9.9))
+    assert of(Kill, plan.handle(Tick(), 11.0))
 
 
 def test_a_second_lease_begins_when_the_first_is_done() -> None:
