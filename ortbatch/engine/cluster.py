@@ -41,6 +41,7 @@ from ortbatch.model.source import ModelSource, load, load_by_columns, mapped, un
 
 _WAIT_SECONDS = 0.2
 _CAPACITY_SECONDS = 30.0
+_SILENT_SECONDS = 30.0
 _STORE_BYTES = 256 << 20
 _GONE = (
     ray.exceptions.RayActorError,
@@ -49,6 +50,13 @@ _GONE = (
     ray.exceptions.NodeDiedError,
     ray.exceptions.ObjectLostError,
     ray.exceptions.LocalRayletDiedError,
+)
+# A worker that cannot be reached, or whose answer is gone, is no worse for it.
+_NETWORK = (
+    ConnectionError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.ActorUnavailableError,
 )
 
 
@@ -139,11 +147,13 @@ class Worker:
 
 @dataclass
 class _Member:
-    """A worker as the driver sees it."""
+    """A worker as the driver sees it; since when it cannot be reached, and when to ask again."""
 
     actor: Any
     started: float
     facts: WorkerFacts | None = None
+    silent_since: float | None = None
+    ask_at: float = 0.0
 
 
 class RayFleet:
@@ -173,6 +183,7 @@ class RayFleet:
         self._pending: dict[Any, tuple[int, int | None]] = {}  # ref → (worker, lease; None while it starts)
         self._ready: deque[Any] = deque()  # some of these, whose answers are there
         self._numbers = 0
+        self._unsure: set[int] = set()  # workers that cannot be reached
         self._without_worker = time.monotonic()
         self._nodes: set[str] = set()
 
@@ -204,24 +215,54 @@ class RayFleet:
         Raises:
             ClusterError: if there was no worker for 30 s.
         """
-        if not self._ready and not ray.wait(list(self._pending), num_returns=1, timeout=_WAIT_SECONDS)[0]:
+        self._ask_the_silent()
+        if not self._ready and not self._look():
             self._check_capacity()
             return None
-        if not self._ready:
-            # All that there are: looking for one among 20,000 calls takes as long.
-            self._ready.extend(ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)[0])
         call = self._ready.popleft()
         worker, lease = self._pending.pop(call)
         try:
             answer = ray.get(call)
+        except ray.exceptions.ActorUnavailableError as error:
+            return self._silent(worker, error)
         except _GONE as error:
             return self._lost(worker, error)
         except ray.exceptions.RayError as error:
             raise ClusterError(f"unexpected error of worker {worker}: {_first_lines(error)}") from error
         return self._report(worker, lease, answer)
 
+    def _look(self) -> bool:
+        """Collect the calls that are answered; is there one?"""
+        calls = list(self._pending)
+        if not calls:
+            time.sleep(_WAIT_SECONDS)
+        elif ray.wait(calls, num_returns=1, timeout=_WAIT_SECONDS)[0]:
+            # All that there are: looking for one among 20,000 calls takes as long.
+            self._ready.extend(ray.wait(calls, num_returns=len(calls), timeout=0)[0])
+        return bool(self._ready)
+
+    def _silent(self, worker: int, error: Exception) -> Message | None:
+        """A worker that cannot be reached: its process died, or its node; asked again until Ray knows which."""
+        member, now = self._members[worker], time.monotonic()
+        self._drop_calls(worker)
+        if member.silent_since is None:
+            member.silent_since = now
+        elif now - member.silent_since > _SILENT_SECONDS:
+            return self._lost(worker, error)
+        member.ask_at = now + _WAIT_SECONDS
+        self._unsure.add(worker)
+        return None
+
+    def _ask_the_silent(self) -> None:
+        for worker in [w for w in self._unsure if self._members[w].ask_at <= time.monotonic()]:
+            self._unsure.discard(worker)
+            self._pending[self._members[worker].actor.facts.remote()] = (worker, None)
+
     def _report(self, worker: int, lease: int | None, answer: WorkerFacts | LeaseDone) -> Message:
         if isinstance(answer, WorkerFacts):
+            if self._members[worker].silent_since is not None:
+                # It is there again, but what it was given is lost with the connection.
+                return self._lost(worker, ConnectionError("the connection to it was lost"))
             self._members[worker].facts = answer
             self._nodes.add(answer.node)
             return Message(Joined(worker))
@@ -231,11 +272,15 @@ class RayFleet:
     def _forget(self, worker: int) -> _Member:
         """A worker that failed once is not asked again; its other leases are gone with it."""
         member = self._members.pop(worker)
-        self._pending = {ref: owner for ref, owner in self._pending.items() if owner[0] != worker}
-        self._ready = deque(ref for ref in self._ready if ref in self._pending)
+        self._unsure.discard(worker)
+        self._drop_calls(worker)
         if not any(other.facts for other in self._members.values()):
             self._without_worker = time.monotonic()
         return member
+
+    def _drop_calls(self, worker: int) -> None:
+        self._pending = {ref: owner for ref, owner in self._pending.items() if owner[0] != worker}
+        self._ready = deque(ref for ref in self._ready if ref in self._pending)
 
     def _lost(self, worker: int, error: Exception) -> Message:
         member = self._forget(worker)
@@ -330,7 +375,7 @@ def _fault(error: Exception, member: _Member) -> Fault:
         return Fault.MEMORY
     if getattr(error, "preempted", False):
         return Fault.PREEMPTED
-    if isinstance(error, ray.exceptions.NodeDiedError | ray.exceptions.ObjectLostError):
+    if isinstance(error, _NETWORK):
         return Fault.NODE
     there = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     return Fault.NODE if member.facts is not None and member.facts.node not in there else Fault.WORKER

@@ -63,8 +63,8 @@ class SingleLatency:
 
 def pick_row_groups(plan: Plan, without: Iterable[int] = ()) -> Shard:
     """A few row groups of the plan, seeded, in order; none of the shards `without`."""
-    pieces = (piece for shard in without for piece in plan.shards[shard].pieces)
-    left_out = {(piece.file, group) for piece in pieces for group in range(piece.first_group, piece.end_group)}
+    gone = [piece for shard in without for piece in plan.shards[shard].pieces]
+    left_out = {(piece.file, group) for piece in gone for group in range(piece.first_group, piece.end_group)}
     groups = [
         (index, group, sum(file.group_rows[:group]), rows)
         for index, file in enumerate(plan.files)

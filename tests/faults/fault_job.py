@@ -55,30 +55,29 @@ def do(fault):
     elif fault == "oom":
         hog = []
         while True:
-            hog.append(bytearray(64 << 20))
-            time.sleep(0.02)
+            hog.append(bytearray(256 << 20))
 """
 
 
 def make_fault_job(
-    folder: Path, faults: Mapping[int, str] | None = None, *, pace: float = 0.0, files: int = FILES, **execution: Any
+    folder: Path, faults: Mapping[int, str] | None = None, *, pace: float = 0.0, rows: int = ROWS, **execution: Any
 ) -> Path:
-    """job.yaml of a job of `files` files, one shard each; `faults` says what the last row of a file asks for."""
+    """job.yaml of a job of 40 files, one shard and one batch each; `faults` says what a file's last row asks for."""
     (folder / "data").mkdir(parents=True)
     linear_model(folder / "model.onnx", FEATURES, CLASSES)
-    for file in range(files):
+    for file in range(FILES):
         rng = np.random.default_rng(file)
-        columns: dict[str, Any] = {f"f{i}": rng.normal(size=ROWS).astype(np.float32) for i in range(FEATURES)}
-        columns["label"] = rng.integers(0, CLASSES, ROWS)
-        columns["fault"] = pa.array([""] * (ROWS - 1) + [(faults or {}).get(file, "")])
+        columns: dict[str, Any] = {f"f{i}": rng.normal(size=rows).astype(np.float32) for i in range(FEATURES)}
+        columns["label"] = rng.integers(0, CLASSES, rows)
+        columns["fault"] = pa.array([""] * (rows - 1) + [(faults or {}).get(file, "")])
         pq.write_table(
             pa.table(columns), folder / "data" / f"{file:03}.parquet", write_page_checksum=True, compression="none"
         )
-    (folder / "prep.py").write_text(PREP.format(pace=pace, features=FEATURES, rows=ROWS))
+    (folder / "prep.py").write_text(PREP.format(pace=pace, features=FEATURES, rows=rows))
     wanted = {"shard_rows": 1, **execution}
     names = [f"f{i}" for i in range(FEATURES)]
     (folder / "job.yaml").write_text(
-        f"name: faults\nmodel:\n  path: model.onnx\n  batch_size: {ROWS}\n"
+        f"name: faults\nmodel:\n  path: model.onnx\n  batch_size: {rows}\n"
         f"  transform: {{function: prep:feed, columns: [{', '.join(names)}, fault]}}\n"
         f"data: {{path: data, label: label}}\nlatency: {{max_seconds: 0.5}}\nexecution: {json.dumps(wanted)}\n"
     )

@@ -1,0 +1,155 @@
+"""Faults of whole nodes on a real Ray cluster, in a process of its own: python -m tests.faults.node_scenarios FOLDER
+
+Ray's test cluster: a head without CPUs, and nodes of two. Writes FOLDER/results.json: scenario → what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOM_BYTES = 2_500 << 20
+_MEMORY = psutil.virtual_memory()
+_FOLDER = tempfile.TemporaryDirectory(prefix="ob-", dir="/tmp", ignore_cleanup_errors=True)
+# Before ray is imported: it reads them once. Nodes start with what this process has.
+os.environ |= {
+    "RAY_TMPDIR": _FOLDER.name,
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_memory_usage_threshold": str((_MEMORY.total - _MEMORY.available + ROOM_BYTES) / _MEMORY.total),
+    "RAY_memory_monitor_refresh_ms": "100",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "4",
+}
+
+import ray  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from ortbatch.api import Options, run_job  # noqa: E402
+from ortbatch.engine.cluster import RayFleet  # noqa: E402
+from ortbatch.engine.driver import Progress  # noqa: E402
+from ortbatch.job import load_job  # noqa: E402
+from tests.faults.fault_job import lasting, make_fault_job  # noqa: E402
+
+TWO = {"workers": 2, "cpus_per_worker": 2}
+
+
+class Scenarios:
+    """One cluster, one scenario after another, each with two nodes that are whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self._nodes: list[Any] = []
+        ray.init(address=self._cluster.address, log_to_driver=False, logging_level="ERROR")
+
+    def close(self) -> None:
+        ray.shutdown()
+        self._cluster.shutdown()
+
+    def two_nodes(self) -> None:
+        while len(self._nodes) < 2:
+            self._nodes.append(self._cluster.add_node(num_cpus=2, object_store_memory=128 << 20))
+        self._cluster.wait_for_nodes()
+
+    def kill_node(self) -> None:
+        self._cluster.remove_node(self._nodes.pop(), allow_graceful=False)
+
+    def run(self, name: str, show: Callable[[Progress], None] = lambda _: None, **job: Any) -> dict[str, Any]:
+        file = make_fault_job(self._folder / name / "job", **{**TWO, **job})
+        options = Options(run_dir=str(self._folder / name / "run"), engine="ray", show=show)
+        report = run_job(load_job(file), options).report.data
+        return {"lasting": lasting(report), "provenance": report["provenance"], "exit_code": report["exit_code"]}
+
+    def undisturbed(self) -> dict[str, Any]:
+        return self.run("undisturbed")
+
+    def node_killed(self) -> dict[str, Any]:
+        return self.run("node_killed", self.once(0.2, self.kill_node), pace=0.5)
+
+    def preempted(self) -> dict[str, Any]:
+        """The node is told that it will go, and goes."""
+
+        def preempt() -> None:
+            from ray._private.worker import global_worker
+            from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+
+            accepted = global_worker.gcs_client.drain_node(  # type: ignore[attr-defined]
+                self._nodes[-1].node_id, DRAIN_NODE_REASON_PREEMPTION, "taken back", int((time.time() + 0.5) * 1_000)
+            )
+            assert accepted[0], accepted
+            threading.Timer(1.0, self.kill_node).start()
+
+        return self.run("preempted", self.once(0.2, preempt), pace=0.5)
+
+    def result_lost(self) -> dict[str, Any]:
+        """A result too large to travel with its answer is lost with its node, after the answer came."""
+        give, lost = RayFleet.give, []
+
+        def give_and_lose(fleet: RayFleet, worker: int, lease: int, shards: Any, *, alone: bool) -> None:
+            give(fleet, worker, lease, shards, alone=alone)
+            facts = fleet._members[worker].facts
+            if not lost and lease >= 4 and facts is not None and facts.node == self._nodes[-1].node_id:
+                call = next(ref for ref, owner in fleet._pending.items() if owner == (worker, lease))
+                ray.wait([call], fetch_local=False)
+                lost.append(lease)
+                self.kill_node()
+
+        RayFleet.give = give_and_lose  # type: ignore[method-assign]
+        try:
+            return self.run("result_lost", rows=6_000) | {"lost": lost}
+        finally:
+            RayFleet.give = give  # type: ignore[method-assign]
+
+    def result_lost_undisturbed(self) -> dict[str, Any]:
+        return self.run("result_lost_undisturbed", rows=6_000)
+
+    def out_of_memory(self) -> dict[str, Any]:
+        """The system ends a worker for its memory, once."""
+        marker = self._folder / "tried"
+        return self.run("out_of_memory", faults={23: f"once:{marker}:oom"})
+
+    @staticmethod
+    def once(share: float, do: Callable[[], None]) -> Callable[[Progress], None]:
+        done: list[bool] = []
+
+        def show(progress: Progress) -> None:
+            if not done and progress.workers == 2 and progress.rows >= share * progress.total_rows:
+                done.append(True)
+                do()
+
+        return show
+
+
+def main() -> None:
+    """Run all."""
+    folder = Path(sys.argv[1])
+    results: dict[str, Any] = {}
+    scenarios = Scenarios(folder)
+    names = ("undisturbed", "node_killed", "preempted", "out_of_memory", "result_lost_undisturbed", "result_lost")
+    try:
+        for name in names:
+            scenarios.two_nodes()
+            began = time.monotonic()
+            try:
+                results[name] = getattr(scenarios, name)()
+            except Exception:
+                results[name] = {"error": traceback.format_exc()}
+            results[name]["seconds"] = time.monotonic() - began
+            print(name, round(time.monotonic() - began, 1), file=sys.stderr, flush=True)
+    finally:
+        scenarios.close()
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
