@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 PYTEST_ARGS :=
 BENCH := .venv-bench
 BENCH_ARGS :=
+SOAK_ARGS :=
+FUZZ_ARGS :=
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check soak fuzz bench clean
 
 help:  ## what make can do
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile
@@ -26,6 +28,12 @@ check: $(VENV)/.with-test  ## install, look without running: format, lint, types
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --doctest-modules ortbatch -q
+
+soak: $(VENV)/.with-test  ## install, 30 minutes with a fault every five seconds; SOAK_ARGS="--minutes 5" chooses
+	$(BIN)/python -m tests.soak.run $(SOAK_ARGS)
+
+fuzz: $(VENV)/.with-test  ## install, 10,000 broken job files and Parquet files; FUZZ_ARGS="--inputs 500" chooses
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
 
 bench: $(BENCH)/.with-bench  ## install the peers into an environment of their own, measure; BENCH_ARGS="--scale 0.1" chooses
 	$(BENCH)/bin/python jobs/digits/prepare.py

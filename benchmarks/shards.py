@@ -30,7 +30,8 @@ from ortbatch.engine.count import Answers, Count, Outcome
 from ortbatch.engine.driver import Completed, Fleet, drive
 from ortbatch.engine.inline import InlineFleet
 from ortbatch.engine.pool import LeaseDone
-from ortbatch.engine.prepare import Prepared, prepare
+from ortbatch.engine.prepare import prepare
+from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.state import RunState, ShardSet
 
 NOOP_SHARDS_PER_S, TINY_FILES_PER_S = 1_000, 1_500

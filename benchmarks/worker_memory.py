@@ -21,7 +21,8 @@ from benchmarks.machine import machine
 from benchmarks.run import task_of
 from benchmarks.workloads import TABULAR
 from ortbatch.engine.pool import LeaseDone, StreamPool
-from ortbatch.engine.prepare import THREADS, prepare
+from ortbatch.engine.prepare import prepare
+from ortbatch.engine.prepared import THREADS
 from ortbatch.engine.warm import warm_up
 from ortbatch.model.source import load
 

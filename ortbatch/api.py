@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ortbatch.engine.checkpoint import Checkpoint
     from ortbatch.engine.driver import Completed, Fleet, Progress
     from ortbatch.engine.latency import SingleLatency, SingleSetup
-    from ortbatch.engine.prepare import Prepared
+    from ortbatch.engine.prepared import Prepared
 
 # What a stored exit code depends on besides the identity of the run.
 _JUDGED_BY = ("gates", "data.max_bad_rows", "latency")
@@ -119,6 +119,7 @@ def run_job(job: Job, options: Options) -> Outcome:
     Raises:
         Interrupted: on SIGINT or SIGTERM; what was counted is kept, and the same call goes on with it.
     """
+    from ortbatch.engine import predictions
     from ortbatch.engine.prepare import prepare
     from ortbatch.facts import Timing, run_facts
 
@@ -130,6 +131,7 @@ def run_job(job: Job, options: Options) -> Outcome:
         prepared = prepare(job, None if options.force else _batch_size_in(folder))
         if not options.force and folder.holds_report():
             return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
+        prepared = folder.with_sink(prepared)
         try:
             with folder.open(prepared, afresh=options.force, tell=options.tell) as checkpoint:
                 run_id = f"{started:%Y%m%dT%H%M%SZ}-{prepared.evaluation_digest[:8]}-{secrets.token_hex(2)}"
@@ -140,6 +142,8 @@ def run_job(job: Job, options: Options) -> Outcome:
                 if problems := problems_of(data):
                     raise OrtbatchError(f"the report breaks its own schema (a defect of ortbatch): {problems[0]}")
                 report = Report(data, folder.file("report.json"))
+                if prepared.evaluation.sink is not None:
+                    predictions.finish(prepared.evaluation.sink, completed.state.parts)
                 folder.finish(report.encode(), metrics_table(data))
         except (KeyboardInterrupt, Interrupted):
             raise Interrupted("interrupted", folder.uri) from None

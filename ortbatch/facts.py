@@ -10,7 +10,8 @@ from typing import Any
 from ortbatch.data.binding import InputBinding
 from ortbatch.engine.driver import Completed, LeftOut
 from ortbatch.engine.latency import SingleLatency
-from ortbatch.engine.prepare import THREADS, Prepared
+from ortbatch.engine.predictions import FOLDER, schema_of
+from ortbatch.engine.prepared import THREADS, Prepared
 from ortbatch.job.redaction import redact
 from ortbatch.metrics.tally import Tally
 from ortbatch.report.build import RunFacts
@@ -50,6 +51,7 @@ def run_facts(
         files=[redact(file.uri) for file in plan.files],
         shards=len(plan.shards),
         rows=plan.rows,
+        predictions=_predictions(prepared, completed),
         quarantined=[_quarantined(prepared, left_out) for left_out in completed.quarantined],
         positive=evaluation.decision.positive,
         batch_size=evaluation.batch_size,
@@ -105,6 +107,14 @@ def _bound_by_order(prepared: Prepared) -> list[dict[str, str]]:
         }
         for binding in by_order
     ]
+
+
+def _predictions(prepared: Prepared, completed: Completed) -> dict[str, Any] | None:
+    kept, parts = prepared.evaluation.kept, completed.state.parts
+    if kept is None:
+        return None
+    columns = schema_of(kept).names
+    return {"folder": FOLDER, "files": len(parts), "rows": sum(part.rows for part in parts), "columns": columns}
 
 
 def _quarantined(prepared: Prepared, left_out: LeftOut) -> dict[str, Any]:

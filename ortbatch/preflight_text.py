@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ortbatch.data.binding import InputBinding
-    from ortbatch.engine.prepare import Prepared
+    from ortbatch.engine.prepared import Prepared
 
 _HOW = {"job": "job", "name": "same name", "order": "file order"}
 

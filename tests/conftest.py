@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.digits import prepare_digits
+from tests.s3 import S3, running_s3
 
 CLUSTER_CPUS = 4
 
@@ -42,6 +43,13 @@ def _no_foreign_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """job.yaml of the digits job, prepared once a session; do not write beside it."""
     return prepare_digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A real S3 server with one bucket, shared by all tests that need one; each keeps to a folder of its own."""
+    with running_s3() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,21 @@
 """Writing that is seen whole or not at all, here and on object stores: put, create if absent, list, remove.
 
 Locally by temp file, fsync, and rename or link; on an object store by one put, conditional where it must not replace.
-No rename there: it is a copy. Does not know what it writes.
+No rename there: it is a copy. What may pass there is tried again. Does not know what it writes.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from pyarrow import fs
 
-from ortbatch.data.conditional import create_remote
-from ortbatch.data.storage import exists, is_remote, local_path, locate, storage_error
+from ortbatch.data.conditional import create_remote, is_known, replace_remote
+from ortbatch.data.storage import asked, content_of, exists, is_remote, local_path, locate, patiently
 from ortbatch.errors import StorageError
 from ortbatch.job.redaction import redact
 
@@ -28,9 +28,7 @@ def write_bytes(uri: str, content: bytes) -> None:
     """
     try:
         if is_remote(uri):
-            filesystem, path = locate(uri)
-            with filesystem.open_output_stream(path) as stream:
-                stream.write(content)
+            patiently(uri, lambda: _replaced(uri, content))
         else:
             _placed(local_path(uri), content, os.replace)
     except OSError as error:
@@ -40,12 +38,17 @@ def write_bytes(uri: str, content: bytes) -> None:
 def create_bytes(uri: str, content: bytes) -> bool:
     """Write a file that is not there yet; False if there is one, which stays as it is. One of many at once succeeds.
 
+    Args:
+        uri: of the file.
+        content: nobody else's: where the answer of a store is lost, it tells who has written the file.
+
     Raises:
-        StorageError: if it cannot be written, or the store has no such operation.
+        DataError: if the store has no such operation.
+        StorageError: if it cannot be written.
     """
     try:
         if is_remote(uri):
-            return create_remote(uri, content)
+            return _created(uri, content)
         _placed(local_path(uri), content, os.link)
     except FileExistsError:
         return False
@@ -57,25 +60,27 @@ def create_bytes(uri: str, content: bytes) -> bool:
 def names(folder: str) -> list[str]:
     """Names of the files right in a folder, sorted; none if there is no such folder."""
     filesystem, path = locate(folder)
-    try:
-        infos = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    except NotADirectoryError:
-        return []
-    except OSError as error:
-        raise storage_error(folder, error) from None
-    return sorted(info.base_name for info in infos if info.type == fs.FileType.File)
+
+    def files() -> Iterable[fs.FileInfo]:
+        found: Iterable[fs.FileInfo] = ()
+        with suppress(NotADirectoryError):
+            found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return found
+
+    return sorted(info.base_name for info in asked(folder, files) if info.type == fs.FileType.File)
 
 
 def remove(uri: str) -> None:
     """Delete a file if it is there."""
+    asked(uri, lambda: _removed(uri), "removed")
+
+
+def _removed(uri: str) -> None:
     filesystem, path = locate(uri)
-    try:
-        if exists(uri):
+    with suppress(FileNotFoundError):
+        # A store looks for itself.
+        if is_remote(uri) or exists(uri):
             filesystem.delete_file(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise storage_error(uri, error) from None
 
 
 def remove_folder(uri: str) -> None:
@@ -83,6 +88,33 @@ def remove_folder(uri: str) -> None:
     if not is_remote(uri):
         with suppress(OSError):
             local_path(uri).rmdir()
+
+
+def _replaced(uri: str, content: bytes) -> None:
+    if is_known(uri):
+        replace_remote(uri, content)
+        return
+    filesystem, path = locate(uri)
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(content)
+
+
+def _created(uri: str, content: bytes) -> bool:
+    """Create an object. The first attempt whose answer comes decides; one before it may have written all the same."""
+    failed = False
+
+    def attempt() -> bool:
+        nonlocal failed
+        try:
+            create_remote(uri, content)
+        except FileExistsError:
+            return failed and content_of(uri) == content
+        except OSError:
+            failed = True
+            raise
+        return True
+
+    return patiently(uri, attempt)
 
 
 def _placed(target: Path, content: bytes, place: Callable[[str, Path], object]) -> None:

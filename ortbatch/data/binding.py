@@ -30,6 +30,7 @@ def bind_inputs(
     given: Mapping[str, InputSpec],
     label: str,
     read_names: ReadNames = no_names,
+    kept: Sequence[str] = (),
 ) -> tuple[InputBinding, ...]:
     """Bind every input of a model to columns of a schema.
 
@@ -39,6 +40,7 @@ def bind_inputs(
         given: input name → what the job says of it.
         label: the label column, which no pattern and no default takes.
         read_names: text of a file of column names, by its path in the job → its lines.
+        kept: columns beside the predictions, which the default takes no more than the label.
 
     Raises:
         DataError: if an input cannot be bound; lists the model's inputs and the file's columns.
@@ -54,7 +56,7 @@ def bind_inputs(
         with complaints.heard():
             bound[spec.name] = _bind(spec, schema, given.get(spec.name), label, read_names)
     missing = [name for name, binding in bound.items() if binding is None]
-    by_order = _in_order(inputs, schema, label) if missing and not given else None
+    by_order = _in_order(inputs, schema, (label, *kept)) if missing and not given else None
     if missing and by_order is None and not unknown:
         complaints.add(_no_columns(missing, inputs, schema))
     complaints.raise_all()
@@ -196,12 +198,12 @@ def _given(columns: Sequence[str], first: pa.DataType) -> str:
     return f"column `{columns[0]}` ({first})" if len(columns) == 1 else f"{len(columns)} columns: {_some(columns)}"
 
 
-def _in_order(inputs: Sequence[TensorSpec], schema: pa.Schema, label: str) -> InputBinding | None:
-    """All numeric columns of the files but the label, in order, if a single [N, F] float input is exactly as wide."""
+def _in_order(inputs: Sequence[TensorSpec], schema: pa.Schema, others: Sequence[str]) -> InputBinding | None:
+    """All numeric columns of the files but some others, in order, if a single [N, F] float input is exactly as wide."""
     if len(inputs) != 1 or len(inputs[0].shape) != 2 or not inputs[0].dtype.startswith("float"):
         return None
     spec, cast = inputs[0], cast_of(inputs[0], None)
-    numeric = [f for f in schema if f.name != label and feature_family(f.type) is not None]
+    numeric = [f for f in schema if f.name not in others and feature_family(f.type) is not None]
     fields = [field for field in numeric if not is_of_folders(field)]
     columns = tuple(f.name for f in fields)
     if not columns or spec.shape[1] != len(columns) or len(set(columns)) != len(columns):

@@ -1,11 +1,11 @@
 """Files by URI: listing and reading; `atomic` writes them.
 
-A plain path is local; anything with `scheme://` goes through pyarrow's filesystems. Does not know what is in a file.
+A plain path is local; anything with `scheme://` goes through pyarrow's filesystems, and is tried again while its
+failure may pass. Does not know what is in a file.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
 import glob
 import os
@@ -14,18 +14,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
+from ortbatch.data.retry import PATIENCE, may_pass
 from ortbatch.errors import DataError, StorageError
 from ortbatch.job.redaction import redact
+
+T = TypeVar("T")
 
 _GLOB = re.compile(r"[*?\[]")
 _FILE_URI = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 _IN_URI = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})
-_NEVER_BETTER = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR)
+_GCS = ("gs://", "gcs://")
+# Its own default is a quarter of an hour, for each request.
+_GCS_PATIENCE = "retry_limit_seconds=6"
 
 
 def is_remote(uri: str) -> bool:
@@ -50,7 +56,12 @@ def _split(uri: str) -> SplitResult:
 
 
 def locate(uri: str) -> tuple[fs.FileSystem, str]:
-    """Filesystem and path of a URI; raises DataError if its scheme or options are unknown."""
+    """Filesystem and path of a URI.
+
+    Raises:
+        DataError: if its scheme or options are unknown.
+        StorageError: if the store had to be asked for the region of a bucket, and failed.
+    """
     if not is_remote(uri):
         return _local_filesystem(), str(local_path(uri))
     filesystem, base = _root(uri)
@@ -63,9 +74,11 @@ def _root(uri: str) -> tuple[fs.FileSystem, str]:
     parts = _split(uri)
     query = f"?{parts.query}" if parts.query else ""
     try:
-        return _remote_filesystem(f"{parts.scheme}://{parts.netloc}/{query}")
+        return PATIENCE.retried(lambda: _remote_filesystem(f"{parts.scheme}://{parts.netloc}/{query}"))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(f"{redact(uri)}: no filesystem for this URI: {redact(str(error))}") from None
+    except OSError as error:
+        raise storage_error(uri, error) from None
 
 
 @functools.cache
@@ -75,8 +88,31 @@ def _local_filesystem() -> fs.FileSystem:
 
 @functools.lru_cache(maxsize=16)
 def _remote_filesystem(root: str) -> tuple[fs.FileSystem, str]:
+    if root.startswith(_GCS) and "retry_limit_seconds=" not in root:
+        root += f"{'&' if '?' in root else '?'}{_GCS_PATIENCE}"
     filesystem, base = fs.FileSystem.from_uri(root)
     return filesystem, base
+
+
+def patiently(uri: str, action: Callable[[], T]) -> T:
+    """What an action on a file gives; on a store it is called again while its failure may pass.
+
+    A local file that failed fails again, or is what the caller is to hear of. Raises what the action raised last.
+    """
+    return PATIENCE.retried(action) if is_remote(uri) else action()
+
+
+def asked(uri: str, action: Callable[[], T], what: str = "read") -> T:
+    """As `patiently`, with errors as they matter here; `what` is what cannot be done.
+
+    Raises:
+        DataError: if it cannot be done.
+        StorageError: if storage failed.
+    """
+    try:
+        return patiently(uri, action)
+    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise storage_error(uri, error, what) from None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -86,22 +122,25 @@ def read_bytes(uri: str) -> bytes:
         DataError: if there is no such file, or it may not be read.
         StorageError: if storage failed.
     """
+    return asked(uri, lambda: content_of(uri))
+
+
+def content_of(uri: str) -> bytes:
+    """As `read_bytes`, asked once; raises what pyarrow raises."""
     filesystem, path = locate(uri)
-    try:
-        with filesystem.open_input_stream(path) as stream:
-            content: bytes = stream.read()
-            return content
-    except OSError as error:
-        raise storage_error(uri, error) from None
+    with filesystem.open_input_stream(path) as stream:
+        content: bytes = stream.read()
+        return content
 
 
 def exists(uri: str) -> bool:
-    """Is there a file or folder of this name?"""
+    """Is there a file or folder of this name? Raises as `read_bytes`."""
+    return bool(_info(uri).type != fs.FileType.NotFound)
+
+
+def _info(uri: str) -> fs.FileInfo:
     filesystem, path = locate(uri)
-    try:
-        return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
-    except OSError as error:
-        raise storage_error(uri, error) from None
+    return asked(uri, lambda: filesystem.get_file_info(path))
 
 
 @dataclass(frozen=True)
@@ -187,10 +226,7 @@ def _glob_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _file_or_folder(uri: str) -> list[ListedFile]:
     filesystem, path = locate(uri)
-    try:
-        info = filesystem.get_file_info(path)
-    except OSError as error:
-        raise storage_error(uri, error) from None
+    info = _info(uri)
     if info.type == fs.FileType.NotFound:
         raise DataError(f"{redact(uri)}: no such file or folder")
     if info.type == fs.FileType.File:
@@ -200,10 +236,8 @@ def _file_or_folder(uri: str) -> list[ListedFile]:
 
 def _walk(filesystem: fs.FileSystem, folder: str, *, recursive: bool, uri: str) -> list[str]:
     """Paths of the data files below a folder, sorted; hidden names and folders are left out."""
-    try:
-        infos = filesystem.get_file_info(fs.FileSelector(folder, recursive=recursive, allow_not_found=True))
-    except OSError as error:
-        raise storage_error(uri, error) from None
+    selector = fs.FileSelector(folder, recursive=recursive, allow_not_found=True)
+    infos = asked(uri, lambda: filesystem.get_file_info(selector))
     paths = (info.path for info in infos if info.type == fs.FileType.File)
     return sorted(p for p in paths if not any(n[:1] in "_." for n in _below(folder, p)))
 
@@ -216,12 +250,9 @@ def _uri_of(base: str, path: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{below}{'?' if parts.query else ''}{parts.query}"
 
 
-def storage_error(uri: str, error: OSError) -> DataError | StorageError:
-    """Tell what cannot pass (no file, no permission) from what may."""
-    text = redact(str(error))
+def storage_error(uri: str, error: Exception, what: str = "read") -> DataError | StorageError:
+    """Tell what cannot pass (no file, no permission) from what may; `what` is what could not be done."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return DataError(f"{redact(uri)}: no such file")
-    hopeless = isinstance(error, PermissionError) or error.errno in _NEVER_BETTER
-    if hopeless or "ACCESS_DENIED" in text or text.endswith("is a directory"):
-        return DataError(f"{redact(uri)}: cannot be read: {text}")
-    return StorageError(f"{redact(uri)}: cannot be read: {text}")
+    kind = StorageError if may_pass(error) else DataError
+    return kind(f"{redact(uri)}: cannot be {what}: {redact(str(error))}")

@@ -1,48 +1,39 @@
-"""Workers on Ray: actors that each hold a session and evaluate leases of shards.
+"""A fleet of workers on Ray: actors that are started, given leases, heard and ended.
 
-The only module that imports ray, but for `submit`. Ray's own retries are off: the schedule holds the only retry policy.
-Knows nothing of metrics.
+Only this module, `worker` and `ray_session` import ray. Ray's own retries are off: the schedule holds the only retry
+policy. Knows nothing of metrics.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import ray
 import ray.exceptions
-from numpy.typing import NDArray
 
 from ortbatch.data.plan import Shard
-from ortbatch.data.transform import copy_below
 from ortbatch.engine.driver import Message
-from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.events import Fault, Joined, Lost, Returned
-from ortbatch.engine.host import available_cpus, cpu_name
-from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
-from ortbatch.engine.layout import Node, lay_out
-from ortbatch.engine.pool import LeaseDone, StreamPool
-from ortbatch.engine.prepare import THREADS, Prepared
+from ortbatch.engine.latency import SingleLatency, SingleSetup
+from ortbatch.engine.layout import lay_out
+from ortbatch.engine.pool import LeaseDone
+from ortbatch.engine.prepared import Prepared
+from ortbatch.engine.ray_session import connect, first_lines, nodes
 from ortbatch.engine.schedule import LEASES_IN_FLIGHT
-from ortbatch.engine.warm import warm_up
+from ortbatch.engine.worker import Worker, WorkerFacts, WorkerSetup
 from ortbatch.errors import ClusterError
-from ortbatch.job import Job
-from ortbatch.model.session import OnnxModel, make_private
-from ortbatch.model.source import ModelSource, load, load_by_columns, mapped, unpack
+from ortbatch.model.source import mapped
 
 _WAIT_SECONDS = 0.2
 _CAPACITY_SECONDS = 30.0
 _SILENT_SECONDS = 30.0
-_STORE_BYTES = 256 << 20
 _GONE = (
     ray.exceptions.RayActorError,
     ray.exceptions.OutOfMemoryError,
@@ -58,91 +49,6 @@ _NETWORK = (
     ray.exceptions.ObjectLostError,
     ray.exceptions.ActorUnavailableError,
 )
-
-
-@dataclass(frozen=True)
-class WorkerSetup:
-    """What a worker needs besides the model's bytes.
-
-    Args:
-        evaluation: what to compute.
-        source: the model's files, where the driver and every worker see the same ones; None: their bytes come.
-        weights: external files of the model: name and sha256, in the order in which their bytes come.
-        providers: execution providers.
-        streams: shards at once.
-        read_ahead: blocks that each of them decodes before they are needed.
-        where: what the job calls the model.
-        folder: name of the run's folder below the node's temp folder.
-        onnxruntime: version that the driver has.
-    """
-
-    evaluation: Evaluation
-    source: ModelSource | None
-    weights: tuple[tuple[str, str], ...]
-    providers: tuple[str, ...]
-    streams: int
-    read_ahead: int
-    where: str
-    folder: str
-    onnxruntime: str
-
-
-@dataclass(frozen=True)
-class WorkerFacts:
-    """Where a worker runs."""
-
-    node: str
-    cpu: str
-    pid: int
-
-
-class Worker:
-    """One process with one session; leases overlap on its streams."""
-
-    def __init__(self, setup: WorkerSetup, *blobs: NDArray[np.uint8]) -> None:
-        if setup.onnxruntime != onnxruntime.__version__:
-            raise ClusterError(
-                f"this node has onnxruntime {onnxruntime.__version__}, the driver {setup.onnxruntime}: counts could "
-                "differ. Install the same version on all nodes."
-            )
-        self._setup = setup
-        self._folder = Path(tempfile.gettempdir()) / setup.folder
-        make_private(self._folder)
-        copy_below(self._folder)
-        self._path: Path | None = None
-        if setup.source is None:
-            content, *weights = blobs
-            pairs = zip(setup.weights, weights, strict=True)
-            self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
-        model = self._load(THREADS, setup.evaluation.inputs.by_columns)
-        warm_up(model, setup.evaluation)
-        self._pool = StreamPool(setup.evaluation, model, setup.streams, setup.read_ahead)
-
-    def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
-        setup = self._setup
-        if self._path is None:
-            assert setup.source is not None
-            return load(setup.source, setup.providers, threads, columns)
-        if columns:
-            return load_by_columns(self._path.read_bytes(), columns, setup.providers, threads, setup.where)
-        return OnnxModel(self._path, setup.providers, threads, setup.where)
-
-    def facts(self) -> WorkerFacts:
-        """Answers when the worker is ready."""
-        return WorkerFacts(ray.get_runtime_context().get_node_id(), cpu_name(), os.getpid())
-
-    def evaluate(self, shards: Sequence[Shard], alone: bool) -> LeaseDone:
-        """One lease."""
-        return self._pool.evaluate(shards, alone=alone)
-
-    def measure(self, setup: SingleSetup) -> SingleLatency:
-        """Time single predictions in a session of their own."""
-        return measure_single(self._load(setup.threads), self._setup.evaluation.by_rows(), setup)
-
-    def close(self) -> None:
-        """Remove the node's copy of the model; sessions that are loaded do not need it any more."""
-        self._pool.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @dataclass
@@ -163,9 +69,9 @@ class RayFleet:
 
     def __init__(self, prepared: Prepared, address: str | None, run_id: str) -> None:
         self._prepared = prepared
-        self._owner, embedded = _connect(prepared.job, address)
+        self._owner, embedded = connect(prepared.job, address)
         source = prepared.model.source
-        layout = lay_out(_nodes(), source.size, len(prepared.plan.shards), prepared.job.execution)
+        layout = lay_out(nodes(), source.size, len(prepared.plan.shards), prepared.job.execution)
         self.workers, self.streams = layout.workers, layout.streams
         # Workers of an embedded Ray see the driver's files: nothing is sent, each loads and checks them itself.
         setup = WorkerSetup(
@@ -228,7 +134,7 @@ class RayFleet:
         except _GONE as error:
             return self._lost(worker, error)
         except ray.exceptions.RayError as error:
-            raise ClusterError(f"unexpected error of worker {worker}: {_first_lines(error)}") from error
+            raise ClusterError(f"unexpected error of worker {worker}: {first_lines(error)}") from error
         return self._report(worker, lease, answer)
 
     def _look(self) -> bool:
@@ -287,8 +193,8 @@ class RayFleet:
         ray.kill(member.actor)
         if getattr(error, "actor_init_failed", False):
             # The model loaded in the driver: what fails here fails on every node like this one.
-            raise ClusterError(f"a worker could not start: {_first_lines(error)}")
-        return Message(Lost(worker, _first_lines(error), _fault(error, member)))
+            raise ClusterError(f"a worker could not start: {first_lines(error)}")
+        return Message(Lost(worker, first_lines(error), _fault(error, member)))
 
     def _check_capacity(self) -> None:
         if any(member.facts for member in self._members.values()):
@@ -311,7 +217,7 @@ class RayFleet:
                 actor = self._new_actor() if member is None else member.actor
                 measured: SingleLatency = ray.get(actor.measure.remote(setup))
             except _GONE as error:
-                reasons.append(_first_lines(error))
+                reasons.append(first_lines(error))
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
             else:
@@ -339,36 +245,6 @@ class RayFleet:
             ray.shutdown()
 
 
-def _connect(job: Job, address: str | None) -> tuple[bool, bool]:
-    """Join the Ray that there is, or start a local one: is it ours to leave, and does all of it run on this machine?"""
-    if ray.is_initialized():
-        return False, False
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address or os.environ.get("RAY_ADDRESS"):
-            ray.init(address=address or "auto", **quiet)
-            return True, False
-        # An embedded Ray reports to nobody.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        cpus = available_cpus()
-        per_worker = job.execution.cpus_per_worker
-        workers = job.execution.workers
-        wanted = (1 if workers == "auto" else workers) * (1 if per_worker == "auto" else per_worker)
-        ray.init(
-            address="local", num_cpus=max(cpus, wanted), include_dashboard=False, _node_ip_address="127.0.0.1",
-            object_store_memory=_STORE_BYTES, **quiet,
-        )  # fmt: skip
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ClusterError(f"cannot reach Ray at {address or 'this machine'}: {_first_lines(error)}") from None
-    return True, True
-
-
-def _nodes() -> list[Node]:
-    """CPUs of the nodes that are alive, and the memory that Ray may hand out there."""
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(int(has.get("CPU", 0)), int(has["memory"]) if "memory" in has else None) for has in alive]
-
-
 def _fault(error: Exception, member: _Member) -> Fault:
     """What ended a worker, as far as Ray knows."""
     if isinstance(error, ray.exceptions.OutOfMemoryError):
@@ -379,8 +255,3 @@ def _fault(error: Exception, member: _Member) -> Fault:
         return Fault.NODE
     there = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     return Fault.NODE if member.facts is not None and member.facts.node not in there else Fault.WORKER
-
-
-def _first_lines(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 400 else f"{text[:397]}..."

@@ -45,6 +45,8 @@ class Contract:
             self._check_transform(schema, where)
         with complaints.heard():
             check_terms(schema, self._job.data.filter or (), where)
+        with complaints.heard():
+            self._check_kept(schema, where)
         self.schema = self.schema or schema
         complaints.raise_all()
 
@@ -63,7 +65,7 @@ class Contract:
         """Inputs that the job names are fed by columns; with a transform, it feeds the others."""
         given = self._job.model.inputs or {}
         if self._transform is None:
-            return Inputs(bind_inputs(specs, schema, given, label, self._names))
+            return Inputs(bind_inputs(specs, schema, given, label, self._names, self._kept))
         made = tuple(spec for spec in specs if spec.name not in given)
         if not made:
             raise DataError("model.transform has nothing to feed: `model.inputs` names columns for every input.")
@@ -77,6 +79,31 @@ class Contract:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"model.inputs: {path}: cannot be read: {error}") from None
 
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """Columns that are written beside the predictions."""
+        return self._job.predictions.columns if self._job.predictions is not None else ()
+
+    def kept_fields(self) -> pa.Schema:
+        """The same as they are written: values of dictionaries as they are, nothing may be null or not by promise."""
+        assert self.schema is not None
+        return pa.schema([pa.field(name, _plain(self.schema.field(name).type)) for name in self._kept])
+
+    def _check_kept(self, schema: pa.Schema, where: str) -> None:
+        missing = [name for name in self._kept if len(schema.get_all_field_indices(name)) != 1]
+        if missing:
+            raise DataError(
+                f"{where}: predictions.columns asks for {', '.join(missing)}; columns: {', '.join(schema.names[:20])}."
+            )
+        known = self.schema or schema
+        for name in self._kept:
+            first, other = _plain(known.field(name).type), _plain(schema.field(name).type)
+            if first != other:
+                raise DataError(
+                    f"{where}: column `{name}` of predictions.columns holds {other}; in the first file it holds "
+                    f"{first}. Write both alike."
+                )
+
     def _check_transform(self, schema: pa.Schema, where: str) -> None:
         columns = self._transform.columns if self._transform is not None else ()
         missing = [name for name in columns if len(schema.get_all_field_indices(name)) != 1]
@@ -84,3 +111,7 @@ class Contract:
             raise DataError(
                 f"{where}: model.transform reads {', '.join(missing)}; columns: {', '.join(schema.names[:20])}."
             )
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

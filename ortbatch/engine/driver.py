@@ -31,9 +31,10 @@ from ortbatch.engine.events import (
     Tick,
 )
 from ortbatch.engine.latency import SingleLatency, SingleSetup
-from ortbatch.engine.prepare import Prepared
+from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.reducer import Reducer
-from ortbatch.engine.schedule import Rules, Schedule
+from ortbatch.engine.rules import Rules
+from ortbatch.engine.schedule import Schedule
 from ortbatch.engine.state import RunState
 from ortbatch.errors import ClusterError, Interrupted, OrtbatchError, ShardError, StorageError
 from ortbatch.job.redaction import redact

@@ -23,8 +23,10 @@ from ortbatch.data.reader import Block, Reader
 from ortbatch.data.transform import TRANSFORM_ERROR
 from ortbatch.engine.clock import Clock
 from ortbatch.engine.count import Answers, Count, Outcome
-from ortbatch.engine.evaluation import Evaluation, decode
+from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Feeder
+from ortbatch.engine.predictions import ShardPredictions
+from ortbatch.engine.state import Part
 from ortbatch.errors import DataError, ModelError
 from ortbatch.metrics.scores import halves
 from ortbatch.metrics.tally import Tally
@@ -57,10 +59,12 @@ class Stream:
         self._model = model
         self._read_ahead = read_ahead
         self.stopped = False
+        self.parts: list[Part] = []
+        self._writer: ShardPredictions | None = None
         self._buffers = new_buffers(evaluation.inputs.bound, evaluation.batch_size)
 
     def evaluate(self, shards: Iterable[Shard], *, alone: bool = False) -> Tally:
-        """The tally of all rows of some shards.
+        """The tally of all rows of some shards; their files of predictions, if they are written, are then in `parts`.
 
         Args:
             shards: what to do.
@@ -74,6 +78,9 @@ class Stream:
             Stopped: if it was told to stop.
         """
         clock, count = Clock(), Count(self._evaluation)
+        kept, sink = self._evaluation.kept, self._evaluation.sink
+        self.parts = []
+        self._writer = None if kept is None or sink is None else ShardPredictions(kept, sink, self._evaluation.decision)
         # Outcomes of small files are counted together.
         pending: list[Outcome] = []
         values = 0
@@ -114,6 +121,10 @@ class Stream:
                 if rows != shard.rows:
                     raise DataError(f"shard {shard.id}: {shard.rows:,} rows planned, {rows:,} read")
                 rows = 0
+                if self._writer is not None:
+                    # Before the shard is counted: what is counted has its predictions.
+                    with clock.stage("tally"):
+                        self.parts.append(self._writer.write(shard))
                 continue
             for outcome in self._outcomes_of_blocks(together, shard.files, clock):
                 rows += outcome.rows
@@ -133,17 +144,41 @@ class Stream:
             for block in blocks:
                 yield from self._outcomes_of_blocks([block], files, clock)
             return
+        if self._writer is not None:
+            self._begin_block(self._writer, table, rows)
         half, owner = half[rows.kept], owner if isinstance(owner, int) else owner[rows.kept]
-        rejected, filtered, step = rows.rejected, rows.filtered, self._rows_of_window()
+        rejected = {reason: places.size for reason, places in rows.rejected.items()}
+        filtered, step = rows.filtered, self._rows_of_window()
         for start in range(0, max(rows.feeder.rows, 1), step):
             stop = min(start + step, rows.feeder.rows)
             answers = self._infer(rows.feeder, start, stop, clock)
             labels = rows.labels[answers.rows]
             if len(labels) < stop - start:
                 rejected = {**rejected, TRANSFORM_ERROR: stop - start - len(labels)}
+            if self._writer is not None:
+                self._note_answers(self._writer, rows, answers, start, stop, clock)
             file = owner if isinstance(owner, int) else owner[answers.rows]
             yield Outcome(file, labels, half[answers.rows], answers, rejected, filtered)
             rejected, filtered = {}, 0
+
+    @staticmethod
+    def _begin_block(writer: ShardPredictions, table: pa.Table, rows: DecodedRows) -> None:
+        writer.block(table)
+        writer.labelled(*rows.chosen)
+        for reason, places in rows.rejected.items():
+            writer.rejected(reason, places)
+
+    @staticmethod
+    def _note_answers(
+        writer: ShardPredictions, rows: DecodedRows, answers: Answers, start: int, stop: int, clock: Clock
+    ) -> None:
+        with clock.stage("tally"):
+            asked = np.arange(start, stop) if isinstance(rows.kept, slice) else rows.kept[start:stop]
+            if isinstance(answers.rows, slice):
+                writer.answered(asked, answers.raw)
+                return
+            writer.rejected(TRANSFORM_ERROR, np.delete(asked, answers.rows - start))
+            writer.answered(asked[answers.rows - start], answers.raw)
 
     def _rows_of_window(self) -> int:
         batch = self._evaluation.batch_size

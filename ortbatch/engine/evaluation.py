@@ -16,6 +16,7 @@ from ortbatch.data.features import Feed
 from ortbatch.data.filters import Term, matching
 from ortbatch.data.labels import NULL_LABEL, Labels
 from ortbatch.engine.feeder import Feeder, Inputs
+from ortbatch.engine.predictions import Kept, Sink
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.outputs import Decision
 
@@ -34,6 +35,8 @@ class Evaluation:
         example: one row of the model's inputs, for a warm-up.
         terms: the job's filter.
         score_unlabelled: are rows without a label scored, or rejected?
+        kept: what predictions hold, if they are written.
+        sink: where they go.
     """
 
     inputs: Inputs
@@ -43,12 +46,15 @@ class Evaluation:
     example: Feed
     terms: tuple[Term, ...] = ()
     score_unlabelled: bool = False
+    kept: Kept | None = None
+    sink: Sink | None = None
 
     @property
     def columns(self) -> list[str]:
         """Columns that are read, each once."""
         filtered = [column for column, _, _ in self.terms]
-        return list(dict.fromkeys([*self.inputs.columns, self.labels.column, *filtered]))
+        kept = self.kept.fields.names if self.kept is not None else ()
+        return list(dict.fromkeys([*self.inputs.columns, self.labels.column, *filtered, *kept]))
 
     def by_rows(self) -> Evaluation:
         """The same for the model as its file has it: all inputs row by row."""
@@ -74,15 +80,17 @@ class DecodedRows:
         feeder: their inputs.
         labels: int64[N], their class indices; UNLABELLED where there is no label and none is needed.
         kept: their N places in the block.
-        rejected: reason → rows that are left out; a row with several reasons counts under the first.
+        rejected: reason → places of rows that are left out; a row with several reasons counts under the first.
         filtered: rows that the job's filter leaves out.
+        chosen: places of all others, and their class indices; UNLABELLED where there is none.
     """
 
     feeder: Feeder
     labels: NDArray[np.int64]
     kept: NDArray[np.int64] | slice
-    rejected: dict[str, int]
+    rejected: dict[str, NDArray[np.int64]]
     filtered: int
+    chosen: tuple[NDArray[np.int64] | slice, NDArray[np.int64]]
 
 
 def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
@@ -94,25 +102,33 @@ def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
         table = table.take(pa.array(chosen)) if chosen.size < rows else table
     filtered = rows - table.num_rows
     labels, bad = evaluation.labels.take(table.column(evaluation.labels.column))
-    if evaluation.score_unlabelled and NULL_LABEL in bad:
-        labels = np.where(bad.pop(NULL_LABEL), UNLABELLED, labels)
+    for mask in bad.values():
+        labels = np.where(mask, UNLABELLED, labels)
+    if evaluation.score_unlabelled:
+        bad.pop(NULL_LABEL, None)
     feeder = Feeder(evaluation.inputs, table)
     bad = {**bad, **feeder.bad}
+    places: NDArray[np.int64] | slice = slice(None) if chosen is None else chosen
     if not bad:
-        return DecodedRows(feeder, labels, slice(None) if chosen is None else chosen, {}, filtered)
+        return DecodedRows(feeder, labels, places, {}, filtered, (places, labels))
     kept, rejected = without(bad, table.num_rows)
+    known = places, labels
     if rejected:
         feeder.keep(kept)
         labels = labels[kept]
-    return DecodedRows(feeder, labels, kept if chosen is None else chosen[kept], rejected, filtered)
+        if chosen is not None:
+            rejected = {reason: chosen[rows] for reason, rows in rejected.items()}
+    return DecodedRows(feeder, labels, kept if chosen is None else chosen[kept], rejected, filtered, known)
 
 
-def without(bad: Mapping[str, NDArray[np.bool_]], rows: int) -> tuple[NDArray[np.intp], dict[str, int]]:
-    """Indices of rows with no reason against them, and how many each reason takes; the first reason wins."""
+def without(
+    bad: Mapping[str, NDArray[np.bool_]], rows: int
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]:  # fmt: skip
+    """Indices of rows with no reason against them, and those that each reason takes; the first reason wins."""
     left = np.ones(rows, np.bool_)
     rejected = {}
     for reason, mask in bad.items():
-        if count := int((mask & left).sum()):
-            rejected[reason] = count
+        if (taken := np.flatnonzero(mask & left)).size:
+            rejected[reason] = taken
         left &= ~mask
     return np.flatnonzero(left), rejected

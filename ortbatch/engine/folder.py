@@ -2,6 +2,7 @@
 
 checkpoint/    while it runs: whose it is, and what was counted
 plan.json      identity and the frozen plan
+predictions/   a file a shard, if the job asks for them
 metrics.csv    the report as a table
 report.json    last: if it is there, the run is complete
 """
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from ortbatch.data.atomic import remove, write_bytes
 from ortbatch.data.storage import exists, is_remote, read_bytes
+from ortbatch.engine import predictions
 from ortbatch.engine.checkpoint import Checkpoint
 from ortbatch.engine.epochs import Epoch, begin
 from ortbatch.errors import RunFolderError, StorageError
 from ortbatch.job.redaction import redact
 
 if TYPE_CHECKING:
-    from ortbatch.engine.prepare import Prepared
+    from ortbatch.engine.prepared import Prepared
     from ortbatch.job import Job
 
 REPORT = "report.json"
@@ -91,6 +93,8 @@ class RunFolder:
             epoch = begin(self.file(_CHECKPOINT), self._kept, afresh=afresh or found is None, tell=tell)
             if found is None:
                 self._write_plan(prepared)
+                if prepared.evaluation.sink is not None:
+                    predictions.begin(prepared.evaluation.sink)
             for name in (REPORT, TABLE) if afresh else ():
                 remove(self.file(name))
         except StorageError as error:
@@ -109,6 +113,13 @@ class RunFolder:
         identity = f'{_IDENTITY_FIRST}{json.dumps(parts_of(prepared))}, "plan": '
         parts = chain([identity], prepared.plan.json_parts(), ["}"])
         write_bytes(self.file(PLAN), b"".join(part.encode() for part in parts))
+
+    def with_sink(self, prepared: Prepared) -> Prepared:
+        """The same, with predictions going to this folder if the job asks for them."""
+        head, question, query = self.file(predictions.FOLDER).partition("?") if "://" in self.uri else (
+            self.file(predictions.FOLDER), "", "",
+        )  # fmt: skip
+        return prepared.with_sink(head, question + query)
 
     def finish(self, report: str, table: str) -> None:
         """Write the results, report.json last; raises StorageError if they cannot be written."""

@@ -13,7 +13,7 @@ from ortbatch.engine.host import available_cpus, cpu_name, free_memory
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.layout import Node, lay_out
 from ortbatch.engine.pool import StreamPool
-from ortbatch.engine.prepare import THREADS, Prepared
+from ortbatch.engine.prepared import THREADS, Prepared
 from ortbatch.engine.warm import warm_up
 from ortbatch.model.session import OnnxModel
 from ortbatch.model.source import load

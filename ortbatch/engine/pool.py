@@ -14,7 +14,7 @@ from ortbatch.data.plan import Shard
 from ortbatch.engine.evaluate import Stopped, Stream
 from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.events import Fault, ShardFailure
-from ortbatch.engine.state import RunState, ShardSet
+from ortbatch.engine.state import Part, RunState, ShardSet
 from ortbatch.errors import OrtbatchError, StorageError
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally
@@ -55,15 +55,16 @@ class StreamPool:
         started = time.perf_counter()
         try:
             lease = _Lease(shards, alone)
-            parts = [_Task(lease, Future()) for _ in range(min(len(self._streams), len(shards)))]
-            for part in parts:
-                self._tasks.put(part)
-            done = [part.done.result() for part in parts]
-            failures = [failure for part in done for failure in part.failures]
+            tasks = [_Task(lease, Future()) for _ in range(min(len(self._streams), len(shards)))]
+            for task in tasks:
+                self._tasks.put(task)
+            done = [task.done.result() for task in tasks]
+            failures = [failure for share in done for failure in share.failures]
             failed = {failure.shard for failure in failures}
-            tallies = [tally for part in done for tally in part.tallies]
+            tallies = [tally for share in done for tally in share.tallies]
             whole = ShardSet.of(shard.id for shard in shards if shard.id not in failed)
-            state = RunState(whole, Tally.merged(tallies)) if len(whole) else None
+            parts = tuple(sorted(part for share in done for part in share.parts))
+            state = RunState(whole, Tally.merged(tallies), parts) if len(whole) else None
         except Exception as error:
             # Nobody waits for an exception here: the driver waits for an answer.
             state, failures = None, [failure_of(shard, error) for shard in shards]
@@ -81,11 +82,12 @@ class StreamPool:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Share:
     """What one stream did of a lease."""
 
     tallies: list[Tally]
     failures: list[ShardFailure]
+    parts: list[Part]
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class _Task:
     """A stream's part of a lease, and where its answer goes."""
 
     lease: _Lease
-    done: Future[_Part]
+    done: Future[_Share]
 
 
 class _Lease:
@@ -137,13 +139,14 @@ class _Streaming:
             self._idle_since = time.perf_counter_ns()
             del task
 
-    def _work(self, lease: _Lease, waited: int) -> _Part:
+    def _work(self, lease: _Lease, waited: int) -> _Share:
         """Do shards as long as the lease has some; where one raises, all that were taken are done one by one."""
-        part = _Part([], [])
+        share = _Share([], [], [])
         while True:
             taken: list[Shard] = []
             try:
-                part.tallies.append(self._stream.evaluate(lease.shards(taken), alone=lease.alone))
+                share.tallies.append(self._stream.evaluate(lease.shards(taken), alone=lease.alone))
+                share.parts.extend(self._stream.parts)
                 break
             except Stopped:
                 raise
@@ -151,22 +154,23 @@ class _Streaming:
                 if not taken:
                     raise
                 if len(taken) == 1:
-                    part.failures.append(failure_of(taken[0], error))
+                    share.failures.append(failure_of(taken[0], error))
                     continue
-            self._one_by_one(taken, part)
-        part.tallies[-1] = _with_wait(part.tallies[-1], waited)
-        return part
+            self._one_by_one(taken, share)
+        share.tallies[-1] = _with_wait(share.tallies[-1], waited)
+        return share
 
-    def _one_by_one(self, shards: Sequence[Shard], part: _Part) -> None:
+    def _one_by_one(self, shards: Sequence[Shard], share: _Share) -> None:
         for shard in shards:
             try:
                 tally = self._stream.evaluate([shard], alone=True)
             except Stopped:
                 raise
             except Exception as error:
-                part.failures.append(failure_of(shard, error))
+                share.failures.append(failure_of(shard, error))
             else:
-                part.tallies.append(tally)
+                share.tallies.append(tally)
+                share.parts.extend(self._stream.parts)
 
 
 def _with_wait(tally: Tally, waited: int) -> Tally:

@@ -6,16 +6,10 @@ report. Whatever is wrong with them is found here, before anything is written.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
 
-import onnxruntime
 import pyarrow as pa
 
-from ortbatch.data.binding import TensorSpec
 from ortbatch.data.features import new_buffers
 from ortbatch.data.labels import (
     Labels,
@@ -25,15 +19,15 @@ from ortbatch.data.labels import (
     is_integer_name,
 )
 from ortbatch.data.plan import Plan, make_plan, sampled
-from ortbatch.data.storage import is_remote
 from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.contract import Contract
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.host import available_cpus
-from ortbatch.engine.layout import Node, Work, lay_out
+from ortbatch.engine.layout import Node, lay_out
+from ortbatch.engine.predictions import WRITTEN, Kept
+from ortbatch.engine.prepared import THREADS, ModelFile, Prepared
 from ortbatch.engine.probe import (
-    Dependence,
     affordable,
     batch_dependence,
     first_rows,
@@ -46,124 +40,19 @@ from ortbatch.engine.turned import provable_columns
 from ortbatch.errors import Complaints, DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
 from ortbatch.job.gates import check_class
-from ortbatch.model.graph import Graph
 from ortbatch.model.outputs import Decision, Output, choose_output, settle_output
 from ortbatch.model.own_label import settle_by_place
 from ortbatch.model.session import OnnxModel
-from ortbatch.model.source import ModelSource, load, open_source
+from ortbatch.model.source import load, open_source
 from ortbatch.model.tuning import Tuning, batch_size_for, ladder, most_rows_for
 
 _TEXT_SHOWN = 40
-THREADS = 1
 _WHY = {
     "job": "`model.batch_size`",
     "model": "the only one that the model takes",
     "rule": f"256 KiB of inputs; fewer than {TUNED_FROM_ROWS:,} rows are not tuned",
     "batch_dependent": "predictions depend on the batch",
 }
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """The model, and what its session says of it.
-
-    Args:
-        source: its files.
-        inputs, outputs: what the session says.
-        providers: execution providers of the session.
-    """
-
-    source: ModelSource
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    providers: tuple[str, ...]
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the model."""
-        return self.source.sha256
-
-    @property
-    def graph(self) -> Graph:
-        """What the file says of itself."""
-        return self.source.graph
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A job that can run.
-
-    Args:
-        job: what was asked.
-        model: the model file.
-        plan: the frozen plan.
-        schema: columns of the first file and its folders.
-        evaluation: what workers are given.
-        decoded: the first rows, decoded, by which it was checked.
-        dependence: whether rows depend on their batch.
-        batch_size_by: who chose the batch size: `job`, `model`, `rule`, `batch_dependent`, `tuned` or `folder` (the run
-            that is in the folder already).
-        tuning: how it was tuned, or why it was not.
-        row_bytes: bytes of the inputs of one of the first rows.
-    """
-
-    job: Job
-    model: ModelFile
-    plan: Plan
-    schema: pa.Schema
-    evaluation: Evaluation
-    decoded: DecodedRows
-    dependence: Dependence
-    batch_size_by: str
-    tuning: Tuning
-    row_bytes: int
-
-    @property
-    def work(self) -> Work:
-        """What there is to do, at the rate that was measured if the batch size was tuned."""
-        files, timed = self.plan.files, {rung.rows: rung.rows_per_s for rung in self.tuning.rungs}
-        share = self.plan.rows / max(1, sum(file.rows for file in files))
-        rate = timed.get(self.evaluation.batch_size)
-        size = int(share * sum(sum(file.group_bytes) for file in files))
-        return Work(size, self.plan.rows, None if rate is None else rate / self.tuning.streams)
-
-    @property
-    def read_ahead(self) -> int:
-        """Blocks to decode before they are needed: where they come over a network, and the stream would wait."""
-        return int(is_remote(self.plan.files[0].uri))
-
-    @cached_property
-    def evaluation_digest(self) -> str:
-        """Sha256 of what the counts depend on: model, data plan, binding, output, threshold."""
-        decision, inputs = self.evaluation.decision, self.evaluation.inputs
-        parts = {
-            "model": self.model.sha256,
-            "plan": self.plan.digest(),
-            # How a thing was found is no part of what it is.
-            "inputs": [asdict(replace(binding, how="", by_columns=False)) for binding in inputs.bound],
-            "transform": None if inputs.transform is None else inputs.transform.digest,
-            "labels": asdict(self.evaluation.labels),
-            "filter": self.evaluation.terms,
-            "unlabelled": self.evaluation.score_unlabelled,
-            "decision": asdict(replace(decision, output=replace(decision.output, inferred=""))),
-        }
-        return _digest(parts)
-
-    @cached_property
-    def identity(self) -> dict[str, str]:
-        """What a shard's tally is a function of; two runs of one identity give the same counts."""
-        return {
-            "evaluation": self.evaluation_digest,
-            "batch_size": str(self.evaluation.batch_size),
-            "by_columns": ",".join(self.evaluation.inputs.by_columns),
-            "threads": str(THREADS),
-            "providers": ",".join(self.model.providers),
-            "onnxruntime": onnxruntime.__version__,
-        }
-
-
-def _digest(parts: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def prepare(job: Job, batch_size_there: int | None = None) -> Prepared:
@@ -262,7 +151,8 @@ def _fit(
         batch_size, how = 1, "batch_dependent"
     kept = {name: array.copy() for name, array in example.items()}
     unlabelled = job.data.unlabelled == "score"
-    evaluation = Evaluation(contract.inputs, labels, decision, batch_size, kept, terms, unlabelled)
+    written = _kept(job, contract, decision)
+    evaluation = Evaluation(contract.inputs, labels, decision, batch_size, kept, terms, unlabelled, written)
     if not dependence.scores:
         by_columns = batch_size_for(row_bytes, by_columns=True)
         sizes = [batch_size, min(by_columns, most_rows_for(len(decision.classes)))]
@@ -359,6 +249,24 @@ def _decide(job: Job, output: Output, classes: tuple[str, ...]) -> Decision:
     return Decision(output, classes, None, job.threshold)
 
 
+def _kept(job: Job, contract: Contract, decision: Decision) -> Kept | None:
+    """What predictions hold, if the job asks for them."""
+    asked = job.predictions
+    if asked is None:
+        return None
+    taken = [name for name in asked.columns if name in WRITTEN]
+    if taken or len(set(asked.columns)) < len(asked.columns):
+        raise DataError(
+            f"predictions.columns: each once, and none of {', '.join(WRITTEN)}, which are written anyway; got "
+            f"{', '.join(asked.columns)}. Rename such a column of the data to keep it."
+        )
+    most = 1 if decision.output.kind == "label" else len(decision.classes)
+    if asked.top_k > most:
+        said = "the model puts out labels only" if most == 1 else f"there are {most} classes"
+        raise DataError(f"predictions.top_k: {asked.top_k}; {said}. Lower it.")
+    return Kept(contract.kept_fields(), asked.top_k)
+
+
 def _check_gates(job: Job, decision: Decision) -> None:
     """Now that the classes are known, hold the gates against them."""
     problems = []
@@ -376,7 +284,7 @@ def _check_rows(evaluation: Evaluation, decoded: DecodedRows, table: pa.Table) -
         return
     labels: Labels = evaluation.labels
     seen = _some_values(table.column(labels.column))
-    reasons = ", ".join(f"{reason}: {rows}" for reason, rows in sorted(decoded.rejected.items()))
+    reasons = ", ".join(f"{reason}: {rows.size}" for reason, rows in sorted(decoded.rejected.items()))
     raise DataError(
         f"none of the first {table.num_rows} rows can be evaluated ({reasons}). Label column `{labels.column}` "
         f"holds {seen}; classes, by {labels.by}: {', '.join(labels.classes[:10])}."

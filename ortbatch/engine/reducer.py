@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ortbatch.engine.state import RunState, ShardSet
+from ortbatch.engine.state import Part, RunState, ShardSet
 from ortbatch.errors import MergeError
 from ortbatch.metrics.tally import Tally
 
@@ -27,6 +27,8 @@ class Reducer:
         self._kept = [empty]  # what `take` gave away
         self._fresh: list[Tally] = []
         self._fresh_ranges: list[tuple[int, int]] = []
+        self._parts: list[Part] = []
+        self._taken_parts = 0
         self._counted = bytearray()  # one byte a shard: is it counted?
 
     @property
@@ -34,7 +36,7 @@ class Reducer:
         """Everything that is counted."""
         edges = np.flatnonzero(np.diff(self._mask().view(np.int8), prepend=np.int8(0), append=np.int8(0)))
         ranges = tuple((start, stop) for start, stop in edges.reshape(-1, 2).tolist())
-        return RunState(ShardSet(ranges), Tally.merged([*self._kept, *self._fresh]))
+        return RunState(ShardSet(ranges), Tally.merged([*self._kept, *self._fresh]), tuple(sorted(self._parts)))
 
     def counted(self, shards: int) -> NDArray[np.bool_]:
         """bool[shards]: which of the first shards are counted."""
@@ -63,6 +65,7 @@ class Reducer:
             raise MergeError(f"{common} of {shards} shards of a lease are counted already: {state.shards}")
         self._fresh.append(state.tally)
         self._fresh_ranges += ranges
+        self._parts += state.parts
         if len(self._fresh) > _AT_ONCE:
             self._fresh = [Tally.merged(self._fresh)]
         for start, stop in ranges:
@@ -81,4 +84,5 @@ class Reducer:
         self._kept.append(fresh)
         if len(self._kept) > _AT_ONCE:
             self._kept = [Tally.merged(self._kept)]
-        return RunState(ShardSet().union(ShardSet(tuple(sorted(ranges)))), fresh)
+        parts, self._taken_parts = self._parts[self._taken_parts :], len(self._parts)
+        return RunState(ShardSet().union(ShardSet(tuple(sorted(ranges)))), fresh, tuple(sorted(parts)))

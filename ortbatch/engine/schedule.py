@@ -41,36 +41,20 @@ from ortbatch.engine.events import (
     Stop,
     Tick,
 )
+from ortbatch.engine.rules import (
+    DEATHS_OF_A_SHARD,
+    ERRORS_OF_A_SHARD,
+    STORAGE_ERRORS_OF_A_SHARD,
+    Rules,
+    delay,
+    late_after,
+)
 from ortbatch.engine.waiting import Queue, Retries
 
 LEASE_SECONDS = 2.0
 LEASES_IN_FLIGHT = 2
-DEATHS_OF_A_SHARD = 3
-ERRORS_OF_A_SHARD = 2
-STORAGE_ERRORS_OF_A_SHARD = 5
 _SHARDS_OF_A_LEASE = 1_024
-_UNTIMED_SECONDS = 3_600.0  # for a shard, while nothing is known of the speed
-_TIMED_AT_LEAST = 600.0
-_TIMED_FACTOR = 20.0
 _LOOK_SECONDS = 1.0
-_TWIN_SECONDS = 5.0
-_TWIN_FACTOR = 2.0
-_LONGEST_DELAY = 30.0
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the job lets the schedule do.
-
-    Args:
-        quarantine: leave a shard out that cannot be done; else it ends the run.
-        speculate: give what takes long at the end to a second worker as well.
-        shard_seconds: longest time of a shard; None: 20 times what shards of its size take, at least ten minutes.
-    """
-
-    quarantine: bool = False
-    speculate: bool = False
-    shard_seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -305,8 +289,7 @@ class Schedule:
         self._losses += not event.fault.blames_nobody
         if self._losses > max(10, 3 * self._expected):
             return
-        delay = 0.0 if self._losses < 2 else min(_LONGEST_DELAY, 0.5 * 2.0 ** min(10, self._losses - 2))
-        heapq.heappush(self._starts, now + delay)
+        heapq.heappush(self._starts, now + delay(self._losses))
         self._starting += 1
 
     def _overdue(self, now: float) -> list[Decision]:
@@ -377,20 +360,11 @@ class Schedule:
             return None
         number = next(iter(self._untwinned))
         lease = self._out[number]
-        expected = _TWIN_FACTOR * LEASES_IN_FLIGHT * lease.rows / self._rate
-        return number if now - lease.given_at > max(_TWIN_SECONDS, expected) else None
+        expected = LEASES_IN_FLIGHT * lease.rows / self._rate
+        return number if now - lease.given_at > late_after(expected) else None
 
     def _allowed(self, lease: _Lease) -> float:
-        """Seconds that a lease may take once it is begun: that of its slowest shard, and of the others as many times
-        what they take.
-        """
-        alone = self._streams if len(lease.shards) == 1 else 1
-        expected = None if self._rate is None else _TIMED_FACTOR * alone * lease.rows / self._rate
-        limit = self._rules.shard_seconds
-        if limit is not None:
-            all_slow = limit * -(-len(lease.shards) // self._streams)
-            return all_slow if expected is None or len(lease.shards) == 1 else min(all_slow, limit + expected)
-        return _UNTIMED_SECONDS if expected is None else max(_TIMED_AT_LEAST, expected)
+        return self._rules.allowed(len(lease.shards), lease.rows, self._rate, self._streams)
 
     def _next_shards(self) -> tuple[tuple[int, ...], int]:
         """The next shards in order: one a stream, more up to a share of what waits or LEASE_SECONDS; and their rows."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ortbatch.engine.state import RunState, ShardSet
+from ortbatch.engine.state import Part, RunState, ShardSet
 from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
@@ -36,7 +36,7 @@ _HEAD = len(_MAGIC) + 64 + 1
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        RunState, ShardSet, Tally, Coverage, ConfusionMatrix, ScoreHistogram, Cells, FixedSum, LatencyHistogram,
+        RunState, ShardSet, Part, Tally, Coverage, ConfusionMatrix, ScoreHistogram, Cells, FixedSum, LatencyHistogram,
         StageTimes, Agreement,
     )
 }  # fmt: skip

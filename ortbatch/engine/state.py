@@ -57,13 +57,30 @@ def _joined(ordered: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
+@dataclass(frozen=True, order=True)
+class Part:
+    """The file of a shard's predictions."""
+
+    shard: int
+    rows: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class RunState:
-    """A tally and the shards whose rows are in it; refuses to count a shard twice."""
+    """A tally, the shards whose rows are in it, and their files; refuses to count a shard twice.
+
+    Args:
+        shards: which.
+        tally: of all their rows.
+        parts: files of predictions, by shard; none where none are written.
+    """
 
     shards: ShardSet
     tally: Tally
+    parts: tuple[Part, ...] = ()
 
     def merge(self, other: RunState) -> RunState:
         """Rows of both; raises MergeError if a shard is in both."""
-        return RunState(self.shards.union(other.shards), self.tally.merge(other.tally))
+        parts = tuple(sorted((*self.parts, *other.parts)))
+        return RunState(self.shards.union(other.shards), self.tally.merge(other.tally), parts)

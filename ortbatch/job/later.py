@@ -43,7 +43,6 @@ LATER = (
     Later("slices", _given, "slices"),
     Later("baselines", _given, "baselines"),
     Later("checks", _given, "checks against training data"),
-    Later("predictions", _given, "writing predictions"),
     Later("tracking", _given, "tracking"),
     Later("gates.slice", _given, "a gate on a slice (`@{value}`)"),
     Later("gates.versus", _given, "a gate against a baseline (`versus`)"),

@@ -40,6 +40,7 @@ class RunFacts:
         identity: the same in parts.
         files: redacted path of every file of the plan, by index.
         shards: planned shards. rows: planned rows.
+        predictions: folder, files, rows and columns of what was written; None if nothing was asked for.
         quarantined: shards that were left out: number, rows, files, reason and fault; their rows are in the coverage.
         positive: index of the positive class, None for multiclass.
         batch_size: rows of a batch.
@@ -59,6 +60,7 @@ class RunFacts:
     shards: int
     rows: int
     quarantined: Sequence[Mapping[str, Any]]
+    predictions: Mapping[str, Any] | None
     positive: int | None
     batch_size: int
     single: LatencyHistogram
@@ -85,6 +87,7 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
                 "single": _latency(facts.single) | {"batch_size": 1, **facts.single_facts},
             },
             "throughput": _throughput(tally, facts),
+            **({"predictions": facts.predictions} if facts.predictions is not None else {}),
             "gates": [],
             "findings": list(facts.findings),
             "provenance": {"identity": dict(facts.identity), **facts.provenance},

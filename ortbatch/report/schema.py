@@ -209,11 +209,12 @@ REPORT_SCHEMA: dict[str, Any] = {
                 }
             ),
             "throughput": _object({"rows_per_s": _ESTIMATE, "pass_s": _NUMBER, "seconds": _map(_NUMBER)}),
+            "predictions": _object({"folder": _TEXT, "files": _COUNT, "rows": _COUNT, "columns": _list(_TEXT)}),
             "gates": _list(_GATE),
             "findings": _list(_FINDING),
             "provenance": _PROVENANCE,
         },
-        optional=("sampled",),
+        optional=("sampled", "predictions"),
     ),
 }
 

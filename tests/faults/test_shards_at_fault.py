@@ -21,7 +21,7 @@ TWO = {"workers": 2, "cpus_per_worker": 2}
 
 @pytest.fixture(autouse=True)
 def _quick_to_replace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ortbatch.engine.schedule._LONGEST_DELAY", 0.1)
+    monkeypatch.setattr("ortbatch.engine.rules.LONGEST_DELAY", 0.1)
 
 
 @pytest.fixture(scope="module")

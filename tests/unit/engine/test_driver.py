@@ -17,7 +17,8 @@ from ortbatch.engine.evaluate import Stream
 from ortbatch.engine.events import Fault, Joined, Lost, Returned, ShardFailure
 from ortbatch.engine.inline import InlineFleet
 from ortbatch.engine.latency import SingleLatency, SingleSetup
-from ortbatch.engine.prepare import Prepared, open_model, prepare
+from ortbatch.engine.prepare import open_model, prepare
+from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.state import RunState, ShardSet
 from ortbatch.errors import ClusterError, OrtbatchError, ShardError
 from ortbatch.job import load_job
@@ -201,7 +202,7 @@ class DyingFleet(TroubledFleet):
 
 
 def test_workers_that_all_die_end_the_run_with_the_reason(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ortbatch.engine.schedule._LONGEST_DELAY", 0.0)
+    monkeypatch.setattr("ortbatch.engine.rules.LONGEST_DELAY", 0.0)
     with pytest.raises(ClusterError, match="no worker is left; last: no memory"):
         finish(prepared, DyingFleet(prepared, 0))
 

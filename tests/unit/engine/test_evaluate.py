@@ -16,7 +16,8 @@ from ortbatch.engine import evaluate
 from ortbatch.engine.evaluate import Stream
 from ortbatch.engine.events import Fault
 from ortbatch.engine.pool import StreamPool
-from ortbatch.engine.prepare import Prepared, open_model, prepare
+from ortbatch.engine.prepare import open_model, prepare
+from ortbatch.engine.prepared import Prepared
 from ortbatch.job import Job
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally

@@ -21,14 +21,8 @@ from ortbatch.engine.events import (
     Stop,
     Tick,
 )
-from ortbatch.engine.schedule import (
-    DEATHS_OF_A_SHARD,
-    ERRORS_OF_A_SHARD,
-    LEASES_IN_FLIGHT,
-    STORAGE_ERRORS_OF_A_SHARD,
-    Rules,
-    Schedule,
-)
+from ortbatch.engine.rules import DEATHS_OF_A_SHARD, ERRORS_OF_A_SHARD, STORAGE_ERRORS_OF_A_SHARD, Rules
+from ortbatch.engine.schedule import LEASES_IN_FLIGHT, Schedule
 
 D = TypeVar("D", bound=Decision)
 BLAMELESS = [Fault.NODE, Fault.PREEMPTED]

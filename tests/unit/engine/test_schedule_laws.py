@@ -27,7 +27,8 @@ from ortbatch.engine.events import (
     Stop,
     Tick,
 )
-from ortbatch.engine.schedule import DEATHS_OF_A_SHARD, ERRORS_OF_A_SHARD, Rules, Schedule
+from ortbatch.engine.rules import DEATHS_OF_A_SHARD, ERRORS_OF_A_SHARD, Rules
+from ortbatch.engine.schedule import Schedule
 
 TICK = 0.5
 FATAL = (Fault.WORKER, Fault.MEMORY, Fault.DEADLINE)

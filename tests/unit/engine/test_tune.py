@@ -13,7 +13,8 @@ import pytest
 
 import ortbatch.engine.prepare
 from ortbatch.api import Options, choose_engine, run_job
-from ortbatch.engine.prepare import Prepared, open_model, prepare
+from ortbatch.engine.prepare import open_model, prepare
+from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.tune import MOST_SECONDS, MOST_SHARE, TUNED_FROM_ROWS, tune
 from ortbatch.errors import ModelError, RunFolderError
 from ortbatch.job import Job, load_job

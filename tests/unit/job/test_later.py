@@ -11,7 +11,6 @@ ASKS = {
         '{t: {torch: m.pt2}, f: {function: "prep:predict"}, s: {scores: old}, p: {run: r/*, if_missing: pass}, m: m}',
     ),
     "checks": ("checks", "{training_data: data/train/*.parquet}"),
-    "predictions": ("predictions", "{columns: [id], top_k: 1}"),
     "tracking": ("tracking", '{mlflow: "http://localhost:5000"}'),
     "gates[0]": ("gates", "['accuracy@country=DE >= 0.75']"),
     "gates[0].slice": ("gates", "[{metric: f1, slice: {country: DE}, min: 0.5}]"),

@@ -78,6 +78,7 @@ def facts(tally: Tally, positive: int | None = None, **changes: Any) -> RunFacts
         duration_s=4.5,
         pass_rows=tally.coverage.planned,
         quarantined=(),
+        predictions=None,
         pass_s=2.0,
         evaluation_digest="e" * 64,
         identity={"evaluation": "e" * 64, "batch_size": "64"},

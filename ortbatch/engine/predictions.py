@@ -1,0 +1,227 @@
+"""Predictions: a row for every planned row, a file a shard, each written whole before its shard is counted.
+
+    predictions/part-000012-3f9c1e02.parquet     rows of shard 12 in the order of the data
+    predictions/_manifest.json                   every file with its rows and hash; any other is removed before
+    predictions/_SUCCESS                         last
+
+Two attempts of a shard write equal bytes to one name, so that it does not matter which comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ortbatch.data.atomic import names, remove, write_bytes
+from ortbatch.data.plan import Shard
+from ortbatch.engine.state import Part
+from ortbatch.model.outputs import Decision, Scored, score
+
+FOLDER = "predictions"
+MANIFEST = "_manifest.json"
+SUCCESS = "_SUCCESS"
+FILTERED = "filtered"
+WRITTEN = ("label", "predicted", "score", "top_k_labels", "top_k_scores", "rejected_reason")
+_NONE = -1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What predictions are to hold besides themselves.
+
+    Args:
+        fields: columns of the data, as the first file has them.
+        top_k: classes of each row, best first; 1: only the prediction.
+    """
+
+    fields: pa.Schema
+    top_k: int
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where predictions go.
+
+    Args:
+        folder: a path or URI.
+        options: of the URI, with its `?`.
+        identity: of the run, as hex.
+        about: what each file says of itself.
+    """
+
+    folder: str
+    options: str
+    identity: str
+    about: Mapping[str, str]
+
+    def name(self, shard: int) -> str:
+        """Name of a shard's file."""
+        return f"part-{shard:06}-{self.identity[:8]}.parquet"
+
+    def file(self, name: str) -> str:
+        """Where a file of the folder is."""
+        return f"{self.folder}/{name}{self.options}"
+
+
+class ShardPredictions:
+    """Collects what became of each row of a shard, block by block, and writes it.
+
+    Args:
+        kept: what the job asks for.
+        sink: where it goes.
+        decision: how scores become predictions.
+    """
+
+    def __init__(self, kept: Kept, sink: Sink, decision: Decision) -> None:
+        self._kept, self._sink, self._decision = kept, sink, decision
+        self._blocks: list[_Block] = []
+
+    def block(self, table: pa.Table) -> None:
+        """Go on with the rows of a table; until more is said of a row, the filter left it out."""
+        columns = table.select(self._kept.fields.names).cast(self._kept.fields)
+        self._blocks.append(_Block.of(columns, table.num_rows, self._kept.top_k))
+
+    def labelled(self, places: NDArray[np.int64] | slice, labels: NDArray[np.int64]) -> None:
+        """Rows of the block that have labels: class indices, -1 for none."""
+        self._blocks[-1].label[places] = labels
+
+    def rejected(self, reason: str, places: NDArray[Any]) -> None:
+        """Rows of the block that the model never saw."""
+        self._blocks[-1].say(reason, places)
+
+    def answered(self, places: NDArray[np.int64], raw: NDArray[Any]) -> None:
+        """Rows of the block, and what the model put out for them."""
+        if not places.size:
+            return
+        scored, block = score(self._decision, raw), self._blocks[-1]
+        left = np.ones(places.size, np.bool_)
+        for reason, mask in scored.bad.items():
+            block.say(reason, places[mask & left])
+            left &= ~mask
+        good = np.flatnonzero(left)
+        block.answer(places[good], scored.select(good), self._decision.positive)
+
+    def write(self, shard: Shard) -> Part:
+        """Put the shard's file; raises StorageError if it cannot be written."""
+        content = self._encoded(shard.id)
+        rows = sum(len(block.label) for block in self._blocks)
+        self._blocks = []
+        write_bytes(self._sink.file(self._sink.name(shard.id)), content)
+        return Part(shard.id, rows, hashlib.sha256(content).hexdigest())
+
+    def _encoded(self, shard: int) -> bytes:
+        tables = [block.table(self._kept, self._decision.classes) for block in self._blocks]
+        schema = schema_of(self._kept)
+        table = pa.concat_tables([schema.empty_table(), *tables])
+        table = table.replace_schema_metadata({**self._sink.about, "ortbatch.shard": str(shard)})
+        texts = [name for name in table.schema.names if not pa.types.is_floating(table.schema.field(name).type)]
+        sink = pa.BufferOutputStream()
+        # Scores hardly repeat: a dictionary of them makes files larger and reading slower.
+        pq.write_table(table, sink, use_dictionary=texts, write_page_checksum=True)
+        return bytes(sink.getvalue())
+
+
+def schema_of(kept: Kept) -> pa.Schema:
+    """Columns of a file of predictions."""
+    made = [("label", pa.string()), ("predicted", pa.string()), ("score", pa.float64())]
+    if kept.top_k > 1:
+        made += [("top_k_labels", pa.list_(pa.string())), ("top_k_scores", pa.list_(pa.float64()))]
+    return pa.schema([*kept.fields, *made, ("rejected_reason", pa.string())])
+
+
+@dataclass
+class _Block:
+    """N rows: int64[N] classes or -1, float64[N] scores, the best classes [N, k], int64[N] reasons by place or -1."""
+
+    columns: pa.Table
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    score: NDArray[np.float64]
+    best: NDArray[np.int64]
+    best_scores: NDArray[np.float64]
+    why: NDArray[np.int64]
+    reasons: list[str]
+
+    @classmethod
+    def of(cls, columns: pa.Table, rows: int, top_k: int) -> _Block:
+        label, predicted, score = np.full(rows, _NONE), np.full(rows, _NONE), np.full(rows, np.nan)
+        best, best_scores = np.full((rows, top_k), _NONE), np.full((rows, top_k), np.nan)
+        return cls(columns, label, predicted, score, best, best_scores, np.zeros(rows, np.int64), [FILTERED])
+
+    def say(self, reason: str, places: NDArray[Any]) -> None:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        self.why[places] = self.reasons.index(reason)
+
+    def answer(self, places: NDArray[np.int64], scored: Scored, positive: int | None) -> None:
+        self.why[places] = _NONE
+        self.predicted[places] = scored.predicted
+        if scored.probabilities is None:
+            return
+        of = scored.predicted if positive is None else np.full(places.size, positive)
+        self.score[places] = scored.probabilities.own(of)
+        if self.best.shape[1] > 1:
+            self.best[places], self.best_scores[places] = _best(scored.probabilities.all(), self.best.shape[1])
+
+    def table(self, kept: Kept, classes: Sequence[str]) -> pa.Table:
+        names_of = pa.array(classes, pa.string())
+        made = [_named(names_of, self.label), _named(names_of, self.predicted), _or_null(self.score)]
+        if kept.top_k > 1:
+            made += [_lists(_named(names_of, self.best.reshape(-1)), self.best)]
+            made += [_lists(pa.array(self.best_scores.reshape(-1)), self.best)]
+        made.append(_named(pa.array(self.reasons, pa.string()), self.why))
+        return pa.table([*self.columns.columns, *made], schema=schema_of(kept))
+
+
+def _named(values: pa.Array, places: NDArray[np.int64]) -> pa.Array:
+    """Values by place; null where there is none."""
+    return values.take(pa.array(places, mask=places == _NONE))
+
+
+def _or_null(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _lists(values: pa.Array, places: NDArray[np.int64]) -> pa.Array:
+    """Rows of [N, k] values as lists; null where a row has none."""
+    rows, k = places.shape
+    # An offset that is null makes the list null.
+    none = np.append((places[:, 0] == _NONE) if k else np.zeros(rows, np.bool_), False)
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * k, pa.int32(), mask=none), values)
+
+
+def _best(probabilities: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k largest of each row [N, C] and where they are, largest first; of equal ones the first."""
+    left, rows = probabilities.copy(), np.arange(len(probabilities))
+    places, values = np.empty((len(left), k), np.int64), np.empty((len(left), k))
+    for rank in range(k):
+        places[:, rank] = left.argmax(axis=1)
+        values[:, rank] = left[rows, places[:, rank]]
+        left[rows, places[:, rank]] = -1.0
+    return places, values
+
+
+def begin(sink: Sink) -> None:
+    """Take away what says that predictions are complete."""
+    for name in (SUCCESS, MANIFEST):
+        remove(sink.file(name))
+
+
+def finish(sink: Sink, parts: Iterable[Part]) -> None:
+    """Remove what no shard wrote, then say what there is, then that it is all; raises StorageError."""
+    files = {sink.name(part.shard): part for part in sorted(parts)}
+    for name in names(f"{sink.folder}{sink.options}"):
+        if name not in files:
+            remove(sink.file(name))
+    listed = [{"name": name, "rows": part.rows, "sha256": part.sha256} for name, part in files.items()]
+    about = {**sink.about, "rows": sum(part.rows for part in files.values()), "files": listed}
+    write_bytes(sink.file(MANIFEST), (json.dumps(about, indent=1) + "\n").encode())
+    write_bytes(sink.file(SUCCESS), b"")

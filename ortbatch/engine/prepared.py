@@ -1,0 +1,144 @@
+"""A job that can run, and the identity of what it gives: all that workers and report are given; frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import onnxruntime
+import pyarrow as pa
+
+from ortbatch.data.binding import TensorSpec
+from ortbatch.data.plan import Plan
+from ortbatch.data.storage import is_remote
+from ortbatch.engine.evaluation import DecodedRows, Evaluation
+from ortbatch.engine.layout import Work
+from ortbatch.engine.predictions import Sink
+from ortbatch.engine.probe import Dependence
+from ortbatch.job import Job
+from ortbatch.model.graph import Graph
+from ortbatch.model.source import ModelSource
+from ortbatch.model.tuning import Tuning
+
+THREADS = 1
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The model, and what its session says of it.
+
+    Args:
+        source: its files.
+        inputs, outputs: what the session says.
+        providers: execution providers of the session.
+    """
+
+    source: ModelSource
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    providers: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the model."""
+        return self.source.sha256
+
+    @property
+    def graph(self) -> Graph:
+        """What the file says of itself."""
+        return self.source.graph
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can run.
+
+    Args:
+        job: what was asked.
+        model: the model file.
+        plan: the frozen plan.
+        schema: columns of the first file and its folders.
+        evaluation: what workers are given.
+        decoded: the first rows, decoded, by which it was checked.
+        dependence: whether rows depend on their batch.
+        batch_size_by: who chose the batch size: `job`, `model`, `rule`, `batch_dependent`, `tuned` or `folder` (the run
+            that is in the folder already).
+        tuning: how it was tuned, or why it was not.
+        row_bytes: bytes of the inputs of one of the first rows.
+    """
+
+    job: Job
+    model: ModelFile
+    plan: Plan
+    schema: pa.Schema
+    evaluation: Evaluation
+    decoded: DecodedRows
+    dependence: Dependence
+    batch_size_by: str
+    tuning: Tuning
+    row_bytes: int
+
+    @property
+    def work(self) -> Work:
+        """What there is to do, at the rate that was measured if the batch size was tuned."""
+        files, timed = self.plan.files, {rung.rows: rung.rows_per_s for rung in self.tuning.rungs}
+        share = self.plan.rows / max(1, sum(file.rows for file in files))
+        rate = timed.get(self.evaluation.batch_size)
+        size = int(share * sum(sum(file.group_bytes) for file in files))
+        return Work(size, self.plan.rows, None if rate is None else rate / self.tuning.streams)
+
+    @property
+    def read_ahead(self) -> int:
+        """Blocks to decode before they are needed: where they come over a network, and the stream would wait."""
+        return int(is_remote(self.plan.files[0].uri))
+
+    @cached_property
+    def evaluation_digest(self) -> str:
+        """Sha256 of what the counts depend on: model, data plan, binding, output, threshold."""
+        decision, inputs = self.evaluation.decision, self.evaluation.inputs
+        parts = {
+            "model": self.model.sha256,
+            "plan": self.plan.digest(),
+            # How a thing was found is no part of what it is.
+            "inputs": [asdict(replace(binding, how="", by_columns=False)) for binding in inputs.bound],
+            "transform": None if inputs.transform is None else inputs.transform.digest,
+            "labels": asdict(self.evaluation.labels),
+            "filter": self.evaluation.terms,
+            "unlabelled": self.evaluation.score_unlabelled,
+            "decision": asdict(replace(decision, output=replace(decision.output, inferred=""))),
+        }
+        return _digest(parts)
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What a shard's tally and predictions are a function of; two runs of one identity give the same."""
+        kept = self.evaluation.kept
+        return {
+            "evaluation": self.evaluation_digest,
+            "batch_size": str(self.evaluation.batch_size),
+            "by_columns": ",".join(self.evaluation.inputs.by_columns),
+            "threads": str(THREADS),
+            "providers": ",".join(self.model.providers),
+            "onnxruntime": onnxruntime.__version__,
+            **({} if kept is None else {"predictions": _digest({"columns": str(kept.fields), "top_k": kept.top_k})}),
+        }
+
+    def with_sink(self, folder: str, options: str) -> Prepared:
+        """The same, with predictions going to a folder if the job asks for them.
+
+        Args:
+            folder: a path or URI.
+            options: of the URI, with its `?`.
+        """
+        if self.evaluation.kept is None:
+            return self
+        about = {"ortbatch.model_sha256": self.model.sha256, "ortbatch.evaluation_digest": self.evaluation_digest}
+        sink = Sink(folder, options, _digest(self.identity), about)
+        return replace(self, evaluation=replace(self.evaluation, sink=sink))
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

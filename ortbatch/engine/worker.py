@@ -1,0 +1,112 @@
+"""A worker on Ray: one process with one session that evaluates leases on its streams. Knows nothing of metrics."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import ray
+from numpy.typing import NDArray
+
+from ortbatch.data.plan import Shard
+from ortbatch.data.transform import copy_below
+from ortbatch.engine.evaluation import Evaluation
+from ortbatch.engine.host import cpu_name
+from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
+from ortbatch.engine.pool import LeaseDone, StreamPool
+from ortbatch.engine.prepared import THREADS
+from ortbatch.engine.warm import warm_up
+from ortbatch.errors import ClusterError
+from ortbatch.model.session import OnnxModel, make_private
+from ortbatch.model.source import ModelSource, load, load_by_columns, unpack
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker needs besides the model's bytes.
+
+    Args:
+        evaluation: what to compute.
+        source: the model's files, where the driver and every worker see the same ones; None: their bytes come.
+        weights: external files of the model: name and sha256, in the order in which their bytes come.
+        providers: execution providers.
+        streams: shards at once.
+        read_ahead: blocks that each of them decodes before they are needed.
+        where: what the job calls the model.
+        folder: name of the run's folder below the node's temp folder.
+        onnxruntime: version that the driver has.
+    """
+
+    evaluation: Evaluation
+    source: ModelSource | None
+    weights: tuple[tuple[str, str], ...]
+    providers: tuple[str, ...]
+    streams: int
+    read_ahead: int
+    where: str
+    folder: str
+    onnxruntime: str
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """Where a worker runs."""
+
+    node: str
+    cpu: str
+    pid: int
+
+
+class Worker:
+    """One process with one session; leases overlap on its streams."""
+
+    def __init__(self, setup: WorkerSetup, *blobs: NDArray[np.uint8]) -> None:
+        if setup.onnxruntime != onnxruntime.__version__:
+            raise ClusterError(
+                f"this node has onnxruntime {onnxruntime.__version__}, the driver {setup.onnxruntime}: counts could "
+                "differ. Install the same version on all nodes."
+            )
+        self._setup = setup
+        self._folder = Path(tempfile.gettempdir()) / setup.folder
+        make_private(self._folder)
+        copy_below(self._folder)
+        self._path: Path | None = None
+        if setup.source is None:
+            content, *weights = blobs
+            pairs = zip(setup.weights, weights, strict=True)
+            self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
+        model = self._load(THREADS, setup.evaluation.inputs.by_columns)
+        warm_up(model, setup.evaluation)
+        self._pool = StreamPool(setup.evaluation, model, setup.streams, setup.read_ahead)
+
+    def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
+        setup = self._setup
+        if self._path is None:
+            assert setup.source is not None
+            return load(setup.source, setup.providers, threads, columns)
+        if columns:
+            return load_by_columns(self._path.read_bytes(), columns, setup.providers, threads, setup.where)
+        return OnnxModel(self._path, setup.providers, threads, setup.where)
+
+    def facts(self) -> WorkerFacts:
+        """Answers when the worker is ready."""
+        return WorkerFacts(ray.get_runtime_context().get_node_id(), cpu_name(), os.getpid())
+
+    def evaluate(self, shards: Sequence[Shard], alone: bool) -> LeaseDone:
+        """One lease."""
+        return self._pool.evaluate(shards, alone=alone)
+
+    def measure(self, setup: SingleSetup) -> SingleLatency:
+        """Time single predictions in a session of their own."""
+        return measure_single(self._load(setup.threads), self._setup.evaluation.by_rows(), setup)
+
+    def close(self) -> None:
+        """Remove the node's copy of the model; sessions that are loaded do not need it any more."""
+        self._pool.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
