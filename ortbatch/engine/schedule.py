@@ -70,11 +70,12 @@ class _Lease:
 
 @dataclass(slots=True)
 class _Worker:
-    """Leases out with a worker, oldest first, and until when each may take; `place` is its turn in joining."""
+    """Leases out with a worker, oldest first, and until when the oldest may take; `place` is its turn in joining."""
 
     number: int
     place: int
-    leases: dict[int, float] = field(default_factory=dict)
+    leases: dict[int, _Lease] = field(default_factory=dict)
+    until: float = 0.0
     alone: bool = False
 
 
@@ -112,7 +113,9 @@ class Schedule:
         self._rows_up_to = np.concatenate([[0], np.cumsum(column[self._order])])
         self._rows = column
         self._rules = rules or Rules()
-        self._next = 0  # place in the order: shards before it have been handed out
+        self._total = int(self._order.size)
+        self._next = self._handed_rows = 0  # place in the order: shards before it have been handed out; their rows
+        self._all_rows = int(self._rows_up_to[-1])
         self._suspects: deque[int] = deque()
         self._again = Retries()
         self._deaths: Counter[int] = Counter()
@@ -130,7 +133,7 @@ class Schedule:
         self._losses = 0  # since a lease came back
         self._rate: float | None = None
         self._leases = 0
-        self._left = int(self._order.size)
+        self._left = self._total
         self._look_at = 0.0
         self.retries = 0
         self.stopped = False
@@ -178,12 +181,14 @@ class Schedule:
         self._queue(worker)
 
     def _queue(self, worker: _Worker) -> None:
-        if not worker.alone and len(worker.leases) < LEASES_IN_FLIGHT:
-            self._able[len(worker.leases)].add(worker.place, worker.number)
+        held = len(worker.leases)
+        if held < LEASES_IN_FLIGHT and not worker.alone:
+            self._able[held].add(worker.place, worker.number)
 
     def _dequeue(self, worker: _Worker) -> None:
-        for able in self._able:
-            able.discard(worker.place)
+        held = len(worker.leases)
+        if held < LEASES_IN_FLIGHT:
+            self._able[held].discard(worker.place)
 
     def _returned(self, event: Returned, now: float) -> list[Decision]:
         worker = self._workers.get(event.worker)
@@ -194,10 +199,10 @@ class Schedule:
         alone, worker.alone = worker.alone, False
         self._queue(worker)
         self._losses = 0
-        following = next(iter(worker.leases), None)
-        if following in self._out:
+        for following in worker.leases.values():
             # It begins now at the latest.
-            worker.leases[following] = now + self._allowed(self._out[following])
+            worker.until = now + self._allowed(following)
+            break
         lease = self._out.pop(event.lease, None)
         if lease is None:
             return []  # its twin was first
@@ -299,8 +304,7 @@ class Schedule:
         self._look_at = now + _LOOK_SECONDS
         decided: list[Decision] = []
         for worker in list(self._workers.values()):
-            until = next(iter(worker.leases.values()), None)
-            if until is not None and until <= now and not self.finished:
+            if worker.leases and worker.until <= now and not self.finished:
                 reason = "a shard took longer than it may (`execution.shard_seconds`)"
                 decided.append(Kill(worker.number, reason))
                 decided += self._worker_lost(Lost(worker.number, reason, Fault.DEADLINE), now)
@@ -311,7 +315,7 @@ class Schedule:
         given: list[Decision] = []
         for able in self._able:
             passed = []
-            while able and self._anything(now, idle=able is self._able[0]):
+            while able and (self._next < self._total or self._anything(now, idle=able is self._able[0])):
                 worker = self._workers[able.pop()]
                 number = self._lease_for(worker, now)
                 if number is None:
@@ -320,16 +324,20 @@ class Schedule:
                 lease = self._out[number]
                 lease.holders.add(worker.number)
                 worker.alone = lease.alone
-                worker.leases[number] = max([now, *worker.leases.values()]) + self._allowed(lease)
+                held = worker.leases
+                if not held:
+                    worker.until = now + self._allowed(lease)
+                held[number] = lease
                 given.append(Give(worker.number, number, lease.shards, lease.alone))
-                self._queue(worker)
+                if not lease.alone and len(held) < LEASES_IN_FLIGHT:
+                    self._able[len(held)].add(worker.place, worker.number)
             for worker in passed:
                 self._queue(worker)
         return given
 
     def _anything(self, now: float, *, idle: bool) -> bool:
-        """May there be a lease for a worker?"""
-        if self._next < self._order.size or self._again.ready(now):
+        """May there be a lease for a worker, though all shards have been handed out?"""
+        if self._again.ready(now):
             return True
         return idle and (bool(self._suspects) or self._late(now) is not None)
 
@@ -338,9 +346,11 @@ class Schedule:
         if self._suspects and not worker.leases:
             shard = self._suspects.popleft()
             return self._new((shard,), int(self._rows[shard]), now, alone=True)
-        if shards := self._again.pop(now, worker.number, only=len(self._workers) == 1):
+        if self._again.ready(now) and (
+            shards := self._again.pop(now, worker.number, only=len(self._workers) == 1)
+        ):  # fmt: skip
             return self._new(shards, int(self._rows[list(shards)].sum()), now)
-        if self._next < self._order.size:
+        if self._next < self._total:
             return self._new(*self._next_shards(), now)
         late = None if worker.leases else self._late(now)
         if late is not None:
@@ -368,13 +378,12 @@ class Schedule:
 
     def _next_shards(self) -> tuple[tuple[int, ...], int]:
         """The next shards in order: one a stream, more up to a share of what waits or LEASE_SECONDS; and their rows."""
-        first, before = self._next, int(self._rows_up_to[self._next])
-        waiting = int(self._rows_up_to[-1]) - before
-        workers = max(1, len(self._workers), self._expected)
+        first, before = self._next, self._handed_rows
+        waiting, workers = self._all_rows - before, max(1, len(self._workers), self._expected)
         # One worker has nobody to stop together with: its streams share the shards of a lease among themselves.
         share = waiting if workers == 1 else waiting / (2 * LEASES_IN_FLIGHT * workers)
         target = 0 if self._rate is None else int(min(self._rate * LEASE_SECONDS, share))
         ends = self._rows_up_to[first + 1 : first + 1 + _SHARDS_OF_A_LEASE]
-        fit = int(ends.searchsorted(before + target, "right"))
-        self._next = first + min(max(fit, self._streams, 1), ends.size)
-        return tuple(self._order[first : self._next].tolist()), int(self._rows_up_to[self._next]) - before
+        fit = min(max(int(ends.searchsorted(before + target, "right")), self._streams, 1), len(ends))
+        self._next, self._handed_rows = first + fit, int(ends[fit - 1])
+        return tuple(self._order[first : self._next].tolist()), self._handed_rows - before
