@@ -63,7 +63,8 @@ def names(folder: str) -> list[str]:
 
     def files() -> Iterable[fs.FileInfo]:
         found: Iterable[fs.FileInfo] = ()
-        with suppress(NotADirectoryError):
+        # It may come or go while it is looked at.
+        with suppress(NotADirectoryError, FileNotFoundError):
             found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return found
 
@@ -119,7 +120,11 @@ def _created(uri: str, content: bytes) -> bool:
 
 def _placed(target: Path, content: bytes, place: Callable[[str, Path], object]) -> None:
     """Write beside the target, then give it its name; the name is durable when this returns."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        # Not the target: its folder is a file.
+        raise NotADirectoryError(error.errno, "no folder, but a file", str(target.parent)) from None
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -9,6 +9,7 @@ that a long run is a few hundred segments and loses a hundredth at most.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from ortbatch.data.atomic import names, remove, remove_folder, write_bytes
 from ortbatch.data.storage import read_bytes
-from ortbatch.engine.epochs import BEAT_SECONDS, Beat, Epoch, write_beat
+from ortbatch.engine.epochs import BEAT_SECONDS, Beat, Epoch, epochs_in, number_of, write_beat
 from ortbatch.engine.segment import SegmentError, decode_segment, encode_segment
 from ortbatch.engine.state import RunState
 from ortbatch.errors import DataError, OrtbatchError, RunFolderError, StorageError
@@ -25,6 +26,8 @@ from ortbatch.job.redaction import redact
 _FLUSH_SECONDS = 2.0
 _FLUSH_SHARE = 0.01
 _FLUSH_AT_MOST = 60.0
+_NOTES = 100
+_LATER = sys.maxsize
 
 
 class Checkpoint:
@@ -66,7 +69,11 @@ class Checkpoint:
         try:
             write_beat(self._folder, self.epoch, Beat(self._beats + 1, ended=True))
         except OrtbatchError as error:
-            self.notes.append(str(error))
+            self._note(str(error))
+
+    def _note(self, text: str) -> None:
+        if len(self.notes) < _NOTES:
+            self.notes.append(text)
 
     def restored(self) -> Iterator[RunState]:
         """States of the segments that count, in the order of their names; what cannot be read is noted and left out.
@@ -79,7 +86,7 @@ class Checkpoint:
             try:
                 state, identity = decode_segment(read_bytes(self._folder(name)))
             except (SegmentError, DataError) as error:
-                self.notes.append(f"{name} is left out, its shards are done again: {error}")
+                self._note(f"{name} is left out, its shards are done again: {error}")
                 continue
             if identity != self._identity:
                 raise RunFolderError(
@@ -133,19 +140,20 @@ class Checkpoint:
     def discard(self) -> None:
         """Remove all files up to this epoch: the report is there. What cannot be removed does no harm."""
         try:
-            mine = [name for name in names(self._uri) if name[:6] <= f"{self.epoch.number:06}"]
+            mine = [name for name in names(self._uri) if (number_of(name) or _LATER) <= self.epoch.number]
             for name in sorted(mine, key=lambda name: name.endswith(".epoch")):
                 remove(self._folder(name))
             remove_folder(self._uri)
         except OrtbatchError as error:
-            self.notes.append(str(error))
+            self._note(str(error))
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
             self._beats += 1
             try:
                 write_beat(self._folder, self.epoch, Beat(self._beats))
-                self.superseded = any(name.endswith(".epoch") and name > self.epoch.file for name in names(self._uri))
+                # Once for all: the later run may take its files away.
+                self.superseded |= any(name > self.epoch.file for name in epochs_in(names(self._uri)))
             except OrtbatchError as error:
                 # A beat that is missed costs at most a refusal to start; the next may be heard.
-                self.notes.append(str(error))
+                self._note(str(error))

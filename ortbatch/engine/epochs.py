@@ -11,6 +11,7 @@ one does not name: it can lose time, but not change a count.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from ortbatch.job.redaction import redact
 BEAT_SECONDS = 5.0
 SILENT_SECONDS = 4 * BEAT_SECONDS
 _EPOCH, _ALIVE, _SEGMENT = ".epoch", ".alive", ".segment"
+_OURS = re.compile(r"(\d{6})(?:\.epoch|\.alive|-[0-9a-f]+-\d{6}\.segment)")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,17 @@ class Beat:
     ended: bool = False
 
 
+def number_of(name: str) -> int | None:
+    """The epoch that a file is of; None if it is no file of ours."""
+    found = _OURS.fullmatch(name)
+    return None if found is None else int(found[1])
+
+
+def epochs_in(there: list[str]) -> list[str]:
+    """Names of files of epochs among others."""
+    return [name for name in there if name.endswith(_EPOCH) and number_of(name) is not None]
+
+
 def latest(folder: Callable[[str], str], there: list[str]) -> Epoch | None:
     """The newest epoch of a folder.
 
@@ -80,14 +93,14 @@ def latest(folder: Callable[[str], str], there: list[str]) -> Epoch | None:
     Raises:
         RunFolderError: if its file is damaged.
     """
-    found = [name for name in there if name.endswith(_EPOCH)]
+    found = epochs_in(there)
     if not found:
         return None
     uri = folder(found[-1])
     try:
         kept = json.loads(read_bytes(uri))
-        return Epoch(kept["number"], kept["token"], Owner(**kept["owner"]), tuple(kept["accepted"]))
-    except (ValueError, KeyError, TypeError, DataError) as error:
+        return Epoch(kept["number"], kept["token"], Owner.of(kept["owner"]), tuple(kept["accepted"]))
+    except (ValueError, KeyError, TypeError, RecursionError, DataError) as error:
         raise RunFolderError(f"{redact(uri)}: damaged: {error}. Start over with --force.") from None
 
 
@@ -110,7 +123,7 @@ def begin(folder_uri: str, folder: Callable[[str], str], *, afresh: bool, tell: 
             f"{redact(folder_uri)}: another run is at work here ({before.owner}). Wait for it or end it, or give "
             "another folder with --run-dir."
         )
-    number = 1 + max((int(name[:6]) for name in there if name.endswith(_EPOCH)), default=0)
+    number = 1 + max((number_of(name) or 0 for name in epochs_in(there)), default=0)
     accepted: tuple[str, ...] = ()
     if before is not None and not afresh:
         # Looked at again: until now its driver may have been alive.

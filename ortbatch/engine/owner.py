@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+_LARGEST_PID = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,14 @@ class Owner:
     since: str
 
     @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Owner:
+        """What was kept of one; raises ValueError or TypeError if it is none."""
+        owner = cls(**kept)
+        if not isinstance(owner.pid, int) or not 0 < owner.pid <= _LARGEST_PID:
+            raise ValueError(f"{owner.pid!r} is no id of a process")
+        return owner
+
+    @classmethod
     def here(cls) -> Owner:
         """The process that asks."""
         pid = os.getpid()
@@ -42,7 +54,9 @@ class Owner:
         except ProcessLookupError:
             return False
         except PermissionError:
-            pass
+            # Somebody else's; where /proc hides it, it cannot be told from a later one of the same id.
+            if not _began(self.pid):
+                return None
         return not self.began or _began(self.pid) == self.began
 
     def __str__(self) -> str:
@@ -58,9 +72,10 @@ def _machine() -> str:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in ticks since the machine did; empty if it cannot be seen."""
+    """When a process began, in ticks since the machine did; empty if it cannot be seen, or has ended and lies about."""
     try:
         # The name, in brackets, may hold spaces; what follows it does not.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state == "Z" else rest[18]
+    except (OSError, IndexError, ValueError):
         return ""

@@ -9,17 +9,21 @@ changed in any byte or of another format is refused whole.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.engine.state import Part, RunState, ShardSet
+from ortbatch.errors import MergeError
 from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
@@ -40,6 +44,9 @@ _KINDS: dict[str, type[Any]] = {
         StageTimes, Agreement,
     )
 }  # fmt: skip
+_WRONG = (
+    zlib.error, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MergeError,
+)  # fmt: skip
 
 
 class SegmentError(Exception):
@@ -73,15 +80,27 @@ def decode_segment(content: bytes) -> tuple[RunState, dict[str, str]]:
     if content[len(_MAGIC) : _HEAD] != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise SegmentError("cut short or changed: its checksum differs")
     try:
-        raw = zlib.decompress(body)
+        raw = _unpacked(body)
         end = 8 + int.from_bytes(raw[:8], "little")
         header = json.loads(raw[8:end])
-        state = _value(header["state"], _Arrays(raw, end))
-        if not isinstance(state, RunState):
-            raise SegmentError("holds no state of a run")
-        return state, dict(header["identity"])
-    except (zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
+        arrays = _Arrays(raw, end)
+        state, identity = _value(header["state"], arrays), header["identity"]
+        _require(state, RunState)
+        _require(identity, dict[str, str])
+        arrays.require_used()
+        if ShardSet().union(state.shards) != state.shards:
+            raise ValueError("shards that are not in order")
+    except _WRONG as error:
         raise SegmentError(f"its checksum is right, its content is not: {error}") from None
+    return state, identity
+
+
+def _unpacked(body: bytes) -> bytes:
+    stream = zlib.decompressobj()
+    raw = stream.decompress(body) + stream.flush()
+    if stream.unused_data or not stream.eof:
+        raise ValueError("bytes behind its end")
+    return raw
 
 
 def _plain(item: Any, arrays: list[NDArray[np.int64]]) -> Any:
@@ -108,9 +127,19 @@ class _Arrays:
         self._raw, self._at = raw, start
 
     def take(self, shape: list[int]) -> NDArray[np.int64]:
-        array = np.frombuffer(self._raw, "<i8", int(np.prod(shape)), self._at).astype(np.int64, copy=False)
+        if any(not isinstance(side, int) or side < 0 for side in shape):
+            raise ValueError(f"an array of shape {shape}")
+        size = math.prod(shape)
+        if size * 8 > len(self._raw) - self._at:
+            raise ValueError(f"an array of shape {shape} beyond the end")
+        array = np.frombuffer(self._raw, "<i8", size, self._at).astype(np.int64, copy=False)
         self._at += array.nbytes
         return frozen(array.reshape(shape))
+
+    def require_used(self) -> None:
+        """Refuse bytes that nothing names."""
+        if self._at != len(self._raw):
+            raise ValueError(f"{len(self._raw) - self._at} bytes that nothing names")
 
 
 def _value(plain: Any, arrays: _Arrays) -> Any:
@@ -123,4 +152,37 @@ def _value(plain: Any, arrays: _Arrays) -> Any:
         return tuple(_value(part, arrays) for part in plain["items"])
     if kind == "mapping":
         return {_value(key, arrays): _value(item, arrays) for key, item in plain["items"]}
-    return _KINDS[kind](**{name: _value(part, arrays) for name, part in plain.items() if name != "is"})
+    value = _KINDS[kind](**{name: _value(part, arrays) for name, part in plain.items() if name != "is"})
+    for name, hint in _hints(kind).items():
+        _require(getattr(value, name), hint)
+    return value
+
+
+@functools.cache
+def _hints(kind: str) -> dict[str, Any]:
+    """Field → type of a dataclass."""
+    hints = get_type_hints(_KINDS[kind])
+    return {f.name: hints[f.name] for f in fields(_KINDS[kind])}
+
+
+def _require(value: Any, hint: Any) -> None:
+    """Refuse a value that is not of a field's type."""
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    options = inner if kind is UnionType else (hint,)
+    if not any(_is(value, option) for option in options):
+        raise TypeError(f"{type(value).__name__} instead of {hint}")
+
+
+def _is(value: Any, hint: Any) -> bool:
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind is np.ndarray:
+        return isinstance(value, np.ndarray)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is tuple and len(inner) == 2 and inner[1] is Ellipsis:
+        return isinstance(value, tuple) and all(_is(part, inner[0]) for part in value)
+    if kind is tuple:
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_is, value, inner))
+    if kind in (dict, Mapping):
+        return isinstance(value, dict) and all(_is(k, inner[0]) and _is(v, inner[1]) for k, v in value.items())
+    return isinstance(value, kind)
