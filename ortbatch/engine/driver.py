@@ -31,6 +31,7 @@ from ortbatch.engine.events import (
     Tick,
 )
 from ortbatch.engine.latency import SingleLatency, SingleSetup
+from ortbatch.engine.predictions import there
 from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.reducer import Reducer
 from ortbatch.engine.rules import Rules
@@ -186,11 +187,14 @@ class _Drive:
         self._first_lease = self._ticked = 0.0
 
     def _restore(self) -> None:
-        """Count what an earlier driver kept; segments that overlap hold the same shards twice, and one counts."""
+        """Count what an earlier driver kept; of segments that overlap one, and none whose predictions are gone."""
         if self._checkpoint is None:
             return
+        sink = self._prepared.evaluation.sink
+        written = set() if sink is None else there(sink)
         for state in self._checkpoint.restored():
-            if not self._reducer.overlaps(state):
+            whole = sink is None or all(sink.name(part.shard) in written for part in state.parts)
+            if whole and not self._reducer.overlaps(state):
                 self._reducer.accept(state)
         if self._reducer.take() is not None:
             self._steering.tell(f"going on: {self._reducer.done:,} of {len(self._shards):,} shards were done before")

@@ -122,6 +122,9 @@ class Stream:
                     raise DataError(f"shard {shard.id}: {shard.rows:,} rows planned, {rows:,} read")
                 rows = 0
                 if self._writer is not None:
+                    if self.stopped:
+                        # Somebody else does it by now, or nobody is to.
+                        raise Stopped
                     # Before the shard is counted: what is counted has its predictions.
                     with clock.stage("tally"):
                         self.parts.append(self._writer.write(shard))

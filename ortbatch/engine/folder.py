@@ -93,10 +93,13 @@ class RunFolder:
             epoch = begin(self.file(_CHECKPOINT), self._kept, afresh=afresh or found is None, tell=tell)
             if found is None:
                 self._write_plan(prepared)
-                if prepared.evaluation.sink is not None:
-                    predictions.begin(prepared.evaluation.sink)
+            # The report first: while it is there, this run passes for done.
             for name in (REPORT, TABLE) if afresh else ():
                 remove(self.file(name))
+            if prepared.evaluation.sink is not None:
+                predictions.begin(prepared.evaluation.sink)
+            elif afresh:
+                predictions.clear(self._sink())
         except StorageError as error:
             raise RunFolderError(
                 f"the run folder cannot be written: {error}. Give another with --run-dir, or `run_dir` in the job."
@@ -116,10 +119,14 @@ class RunFolder:
 
     def with_sink(self, prepared: Prepared) -> Prepared:
         """The same, with predictions going to this folder if the job asks for them."""
-        head, question, query = self.file(predictions.FOLDER).partition("?") if "://" in self.uri else (
-            self.file(predictions.FOLDER), "", "",
-        )  # fmt: skip
-        return prepared.with_sink(head, question + query)
+        sink = self._sink()
+        return prepared.with_sink(sink.folder, sink.options)
+
+    def _sink(self) -> predictions.Sink:
+        """Where predictions would go."""
+        whole = self.file(predictions.FOLDER)
+        head, question, query = whole.partition("?") if "://" in self.uri else (whole, "", "")
+        return predictions.Sink(head, question + query, "", {})
 
     def finish(self, report: str, table: str) -> None:
         """Write the results, report.json last; raises StorageError if they cannot be written."""

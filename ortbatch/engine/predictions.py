@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from ortbatch.data.atomic import names, remove, write_bytes
 from ortbatch.data.plan import Shard
 from ortbatch.engine.state import Part
+from ortbatch.errors import StorageError
+from ortbatch.job.redaction import redact
 from ortbatch.model.outputs import Decision, Scored, score
 
 FOLDER = "predictions"
@@ -31,6 +33,7 @@ SUCCESS = "_SUCCESS"
 FILTERED = "filtered"
 WRITTEN = ("label", "predicted", "score", "top_k_labels", "top_k_scores", "rejected_reason")
 _NONE = -1
+_PART = "part-"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Sink:
 
     def name(self, shard: int) -> str:
         """Name of a shard's file."""
-        return f"part-{shard:06}-{self.identity[:8]}.parquet"
+        return f"{_PART}{shard:06}-{self.identity[:8]}.parquet"
 
     def file(self, name: str) -> str:
         """Where a file of the folder is."""
@@ -86,7 +89,9 @@ class ShardPredictions:
 
     def block(self, table: pa.Table) -> None:
         """Go on with the rows of a table; until more is said of a row, the filter left it out."""
-        columns = table.select(self._kept.fields.names).cast(self._kept.fields)
+        columns = table.select(self._kept.fields.names)
+        if columns.schema != self._kept.fields:
+            columns = columns.cast(self._kept.fields)
         self._blocks.append(_Block.of(columns, table.num_rows, self._kept.top_k))
 
     def labelled(self, places: NDArray[np.int64] | slice, labels: NDArray[np.int64]) -> None:
@@ -120,7 +125,8 @@ class ShardPredictions:
     def _encoded(self, shard: int) -> bytes:
         tables = [block.table(self._kept, self._decision.classes) for block in self._blocks]
         schema = schema_of(self._kept)
-        table = pa.concat_tables([schema.empty_table(), *tables])
+        # In one piece: how rows came would show in the pages.
+        table = pa.concat_tables([pa.Table.from_batches([], schema), *tables]).combine_chunks()
         table = table.replace_schema_metadata({**self._sink.about, "ortbatch.shard": str(shard)})
         texts = [name for name in table.schema.names if not pa.types.is_floating(table.schema.field(name).type)]
         sink = pa.BufferOutputStream()
@@ -166,19 +172,24 @@ class _Block:
         self.predicted[places] = scored.predicted
         if scored.probabilities is None:
             return
-        of = scored.predicted if positive is None else np.full(places.size, positive)
-        self.score[places] = scored.probabilities.own(of)
-        if self.best.shape[1] > 1:
-            self.best[places], self.best_scores[places] = _best(scored.probabilities.all(), self.best.shape[1])
+        # Of two classes all are made: these are the numbers that the threshold is held against.
+        every = scored.probabilities.all() if positive is not None or self.best.shape[1] > 1 else None
+        if positive is not None and every is not None:
+            self.score[places] = every[:, positive]
+        else:
+            self.score[places] = scored.probabilities.own(scored.predicted)
+        if self.best.shape[1] > 1 and every is not None:
+            self.best[places], self.best_scores[places] = _best(every, self.best.shape[1])
 
     def table(self, kept: Kept, classes: Sequence[str]) -> pa.Table:
         names_of = pa.array(classes, pa.string())
         made = [_named(names_of, self.label), _named(names_of, self.predicted), _or_null(self.score)]
         if kept.top_k > 1:
-            made += [_lists(_named(names_of, self.best.reshape(-1)), self.best)]
-            made += [_lists(pa.array(self.best_scores.reshape(-1)), self.best)]
+            there = self.best[:, 0] != _NONE
+            made += [_lists(names_of.take(pa.array(self.best[there].reshape(-1))), there, kept.top_k)]
+            made += [_lists(pa.array(self.best_scores[there].reshape(-1)), there, kept.top_k)]
         made.append(_named(pa.array(self.reasons, pa.string()), self.why))
-        return pa.table([*self.columns.columns, *made], schema=schema_of(kept))
+        return pa.Table.from_arrays([*self.columns.columns, *made], schema=schema_of(kept))
 
 
 def _named(values: pa.Array, places: NDArray[np.int64]) -> pa.Array:
@@ -190,12 +201,10 @@ def _or_null(values: NDArray[np.float64]) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def _lists(values: pa.Array, places: NDArray[np.int64]) -> pa.Array:
-    """Rows of [N, k] values as lists; null where a row has none."""
-    rows, k = places.shape
-    # An offset that is null makes the list null.
-    none = np.append((places[:, 0] == _NONE) if k else np.zeros(rows, np.bool_), False)
-    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * k, pa.int32(), mask=none), values)
+def _lists(values: pa.Array, there: NDArray[np.bool_], k: int) -> pa.Array:
+    """Lists of k values, one for each row that is there; null for the others."""
+    offsets = np.concatenate([[0], np.cumsum(there) * k])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=pa.array(~there))
 
 
 def _best(probabilities: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -209,18 +218,40 @@ def _best(probabilities: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64]
     return places, values
 
 
+def there(sink: Sink) -> set[str]:
+    """Names of the files that are there."""
+    return set(names(f"{sink.folder}{sink.options}"))
+
+
 def begin(sink: Sink) -> None:
     """Take away what says that predictions are complete."""
     for name in (SUCCESS, MANIFEST):
         remove(sink.file(name))
 
 
-def finish(sink: Sink, parts: Iterable[Part]) -> None:
-    """Remove what no shard wrote, then say what there is, then that it is all; raises StorageError."""
-    files = {sink.name(part.shard): part for part in sorted(parts)}
-    for name in names(f"{sink.folder}{sink.options}"):
-        if name not in files:
+def clear(sink: Sink) -> None:
+    """Take away all predictions of a run before: this one writes none."""
+    begin(sink)
+    for name in there(sink):
+        if name.startswith(_PART):
             remove(sink.file(name))
+
+
+def finish(sink: Sink, parts: Iterable[Part]) -> None:
+    """Remove what no shard wrote, then say what there is, then that it is all.
+
+    Raises:
+        StorageError: if it cannot be written, or a file is gone.
+    """
+    files = {sink.name(part.shard): part for part in sorted(parts)}
+    found = there(sink)
+    if missing := sorted(files.keys() - found):
+        raise StorageError(
+            f"{redact(sink.folder)}: {len(missing):,} files of predictions are gone, the first {missing[0]}. Run "
+            "again: their shards are done again."
+        )
+    for name in found - files.keys():
+        remove(sink.file(name))
     listed = [{"name": name, "rows": part.rows, "sha256": part.sha256} for name, part in files.items()]
     about = {**sink.about, "rows": sum(part.rows for part in files.values()), "files": listed}
     write_bytes(sink.file(MANIFEST), (json.dumps(about, indent=1) + "\n").encode())

@@ -8,6 +8,9 @@ import pytest
 
 from tests.faults.fault_job import STARTED
 
+# A program: it sets what Ray reads when it is imported.
+collect_ignore = ["node_scenarios.py"]
+
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_running() -> Iterator[None]:
