@@ -27,7 +27,7 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     """Print plan, binding, output and classes; names are shown as they are, never as markup, and inert."""
     plan, evaluation = prepared.plan, prepared.evaluation
     decision = evaluation.decision
-    console.print(Text("OK", "bold green"), Text(f"{prepared.job.name} can run"))
+    console.print(Text("OK", "bold green"), Text(f"{name(prepared.job.name, 100)} can run"))
     console.print(Text(f"data: {plan.rows:,} rows in {len(plan.files):,} files, {len(plan.shards):,} shards"))
     graph, providers = prepared.model.graph, ", ".join(prepared.model.providers)
     maker = name(graph.producer) or "unknown producer"
@@ -47,7 +47,7 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     console.print(Text(f"batch size: {size}; labels that depend on the batch: {company}"))
     engine, why = choose_engine(prepared, Options())
     console.print(Text(f"engine: {engine} ({why})"))
-    rejected = prepared.decoded.rejected
+    rejected = {reason: len(places) for reason, places in prepared.decoded.rejected.items()}
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in sorted(rejected.items())) or "none rejected"
     good = len(prepared.decoded.labels)
     console.print(Text(f"first rows: {good + sum(rejected.values()):,} read, {good:,} good, {reasons}"))
@@ -60,14 +60,15 @@ def _binding(prepared: Prepared) -> Table:
     inputs = prepared.evaluation.inputs
     for binding in inputs.bound:
         fed = (_shape(binding), _fed_by(binding), _types(prepared, binding.columns), *_care(binding))
-        cells = (name(binding.name), binding.cast.dtype, *fed, _HOW[binding.how])
+        cells = (name(binding.name), name(binding.cast.dtype), *fed, _HOW[binding.how])
         table.add_row(*(Text(cell) for cell in cells))
     for spec in inputs.made:
-        function = inputs.transform.function if inputs.transform else ""
+        function = name(inputs.transform.function) if inputs.transform else ""
         columns = _some(inputs.transform.columns, 8) if inputs.transform else ""
         held = _types(prepared, inputs.transform.columns) if inputs.transform else ""
         shape = "×".join("?" if dim is None else str(dim) for dim in spec.shape[1:])
-        table.add_row(*(Text(cell) for cell in (name(spec.name), spec.dtype, shape, columns, held, "", "", function)))
+        cells = (name(spec.name), name(spec.dtype), shape, columns, held, "", "", function)
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 

@@ -1,15 +1,18 @@
 """Standard output and standard error: results go to one, messages to the other.
 
 A reader that has left (`| head -1`) is no error: the exit code says the rest. Whatever happens to standard error, the
-work goes on.
+work goes on. Names and values from data and models stand in what is written: nothing in them reaches a terminal as a
+command.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import sys
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,6 +22,27 @@ from ortbatch.errors import StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_KEPT = "\n\t\u200c\u200d"  # the last two join letters and emoji, and move no cursor
+_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def inert(text: str) -> str:
+    r"""The text with everything spelt out that a terminal obeys, or that turns the direction of writing; lines stay.
+
+    >>> print(inert("a\x1b]0;b\x07\u202ec"))
+    a\x1b]0;b\x07\u202ec
+    """
+    return "".join(character if _is_inert(character) else _spelt(character) for character in text)
+
+
+def _is_inert(character: str) -> bool:
+    return character.isprintable() or character in _KEPT or unicodedata.category(character) == "Zs"
+
+
+def _spelt(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def put(result: str | bytes) -> None:
@@ -39,8 +63,8 @@ def put(result: str | bytes) -> None:
 
 
 def say(message: str) -> None:
-    """Write a line to standard error, if anybody reads it."""
-    tell(lambda: click.echo(message, err=True))
+    """Write a line to standard error, inert, if anybody reads it."""
+    tell(lambda: click.echo(inert(message), err=True))
 
 
 def tell(write: Callable[[], None]) -> None:
@@ -63,12 +87,13 @@ class _Page(io.StringIO):
 
 
 def drawn(draw: Callable[[Console], None]) -> str:
-    """What `draw` prints, laid out for standard output: its width, and colours if it is a terminal."""
+    """What `draw` prints, inert, laid out for standard output: its width, and colours if it is a terminal."""
     from rich.console import Console
 
     page = _Page()
     draw(Console(file=page, highlight=False))
-    return page.getvalue()
+    parts = _STYLE.split(page.getvalue())
+    return "".join(part if place % 2 else inert(part) for place, part in enumerate(parts))
 
 
 def reader_has_left() -> bool:

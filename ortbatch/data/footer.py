@@ -1,13 +1,13 @@
 """The footer of a Parquet file, read with one request for most files.
 
 What a footer of 33 columns costs is its parsing by Arrow, 0.1 ms; Arrow's schema is made once for all footers that say
-the same of it.
+the same of it. A file may come from anywhere, so what it says has limits.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,8 +20,13 @@ from ortbatch.job.redaction import redact
 
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 64 << 10
-_FOOTER_BYTES_AT_MOST = 512 << 20
+_FOOTER_BYTES_AT_MOST = 2 << 30
 _SCHEMAS_KEPT = 64
+_SCHEMA_BYTES_KEPT = 4 << 20
+# A file of 10,000 columns of lists and 1,000 row groups has lists of 30,001 items and texts of 2 MB.
+_ITEMS_AT_MOST = 1 << 18
+_TEXT_BYTES_AT_MOST = 16 << 20
+_DEPTH_AT_MOST = 64
 _schemas: dict[tuple[str, bytes | None], pa.Schema] = {}
 
 
@@ -59,6 +64,31 @@ def without_views(schema: pa.Schema) -> pa.Schema:
     return schema
 
 
+def parquet_file(
+    source: pa.NativeFile,
+    metadata: pq.FileMetaData | None = None,
+    *,
+    pre_buffer: bool = False,
+    buffer_size: int = 0,
+    read_dictionary: Sequence[str] = (),
+) -> pq.ParquetFile:
+    """A Parquet file whose pages are verified where they have checksums, read within the limits of this module.
+
+    Args:
+        source: what holds it.
+        metadata: its footer, if that is known.
+        pre_buffer: fetch the bytes of columns side by side, and all of them first?
+        buffer_size: bytes that are read of a column at a time; 0: all of them.
+        read_dictionary: paths of columns of text whose dictionaries are not spelt out.
+    """
+    return pq.ParquetFile(
+        source, metadata=metadata, pre_buffer=pre_buffer, buffer_size=buffer_size,
+        read_dictionary=list(read_dictionary), page_checksum_verification=True,
+        thrift_string_size_limit=_TEXT_BYTES_AT_MOST, thrift_container_size_limit=_ITEMS_AT_MOST,
+        schema_depth_limit=_DEPTH_AT_MOST,
+    )  # fmt: skip
+
+
 def read_footer(uri: str) -> Footer:
     """Read and parse a footer.
 
@@ -78,7 +108,7 @@ def footer_of(
     uri: str,
     file: pa.NativeFile,
     known: Footer | None = None,
-    parse: Callable[[bytes], pq.FileMetaData] = lambda footer: pq.read_metadata(pa.BufferReader(_MAGIC + footer)),
+    parse: Callable[[bytes], pq.FileMetaData] = lambda footer: parquet_file(pa.BufferReader(_MAGIC + footer)).metadata,
 ) -> Footer:
     """As `read_footer`, of a file that is open; one that is known and still there is not parsed again.
 
@@ -100,7 +130,7 @@ def footer_of(
         metadata = parse(footer)
         schema = _arrow_schema(metadata)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _not_parquet(uri, f"its footer cannot be read: {error}") from None
+        raise _not_parquet(uri, f"its footer cannot be read: {_beyond_limits(str(error)) or error}") from None
     found = Footer(size, sha256, metadata, schema)
     _check_groups(uri, found)
     return found
@@ -111,7 +141,7 @@ def _arrow_schema(metadata: pq.FileMetaData) -> pa.Schema:
     text = str(metadata.schema).partition("\n")[2]
     key = (text, (metadata.metadata or {}).get(b"ARROW:schema"))
     # A leaf takes one line: only a name with a line break could make the texts of two schemas alike.
-    usual = text.count(";\n") == metadata.num_columns
+    usual = text.count(";\n") == metadata.num_columns and len(text) + len(key[1] or b"") <= _SCHEMA_BYTES_KEPT
     if usual and (known := _schemas.get(key)) is not None:
         return known
     schema = without_views(metadata.schema.to_arrow_schema()).remove_metadata()
@@ -141,9 +171,18 @@ def _footer_bytes(uri: str, file: pa.NativeFile) -> tuple[int, bytes]:
         hint = "encrypted Parquet is not supported" if tail[-4:] == b"PARE" else f"it ends with {tail[-4:]!r}"
         raise _not_parquet(uri, f"{size:,} bytes, {hint}; a Parquet file ends with {_MAGIC!r}")
     length = int.from_bytes(tail[-8:-4], "little") + 8
-    if length > min(size - 4, _FOOTER_BYTES_AT_MOST):
+    if length > size - 4:
         raise _not_parquet(uri, f"its footer claims {length:,} bytes, the file has {size:,}")
+    if length > _FOOTER_BYTES_AT_MOST:
+        raise _not_parquet(uri, f"its footer has {length:,} bytes, more than {_FOOTER_BYTES_AT_MOST:,}")
     return size, tail[-length:] if length <= len(tail) else file.read_at(length, size - length)
+
+
+def _beyond_limits(error: str) -> str:
+    """What a footer has too much of; empty if that is not what is wrong with it."""
+    if "Exceeded size limit" in error:
+        return f"it holds a list of over {_ITEMS_AT_MOST:,} items, or a text of over {_TEXT_BYTES_AT_MOST:,} bytes"
+    return f"its columns are nested more than {_DEPTH_AT_MOST} deep" if "too deeply nested" in error else ""
 
 
 def _not_parquet(uri: str, why: str) -> DataError:

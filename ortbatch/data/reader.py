@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ortbatch.data.footer import Footer, footer_of, without_views
+from ortbatch.data.footer import Footer, footer_of, parquet_file, without_views
+from ortbatch.data.pages import ROW_BYTES_AT_MOST, Leaf, leaves_of, spelt_out, taken_by
 from ortbatch.data.partitions import FolderColumn
 from ortbatch.data.plan import Piece, PlannedFile, Shard
 from ortbatch.data.storage import is_remote, locate, storage_error
@@ -88,7 +89,7 @@ class Reader:
         group = piece.first_group
         try:
             file = self._opened(planned)
-            wanted = self._of(file.footer.schema)
+            wanted = self._of(file.footer)
             added = [c for c in planned.folders if c.name in self._columns and c.name not in wanted.names]
             first_row = piece.first_row
             for group in range(piece.first_group, piece.end_group):
@@ -107,18 +108,18 @@ class Reader:
                         f"{redact(planned.uri)}: row group {group} holds {planned.group_rows[group]:,} rows by its "
                         f"footer, {first_row - expected:+,} were decoded. The file is corrupt: write it again."
                     )
-        except MemoryError:
+        except MemoryError as error:
             # Arrow's is an ArrowException too, and says nothing of the file.
-            raise
+            raise MemoryError(f"{redact(planned.uri)}: row group {group}: {error}") from None
         except OSError as error:
             raise _read_error(planned.uri, group, error) from None
         except pa.ArrowException as error:
             raise _corrupt(planned.uri, group, error) from None
 
-    def _of(self, schema: pa.Schema) -> _Wanted:
+    def _of(self, footer: Footer) -> _Wanted:
         """What is wanted of a file; the schemas of most files are the same object."""
-        if self._wanted is None or self._wanted.schema is not schema:
-            self._wanted = _Wanted.of(schema, self._columns)
+        if self._wanted is None or self._wanted.schema is not footer.schema:
+            self._wanted = _Wanted.of(footer, self._columns)
         return self._wanted
 
     def _opened(self, planned: PlannedFile) -> _OpenFile:
@@ -148,36 +149,41 @@ class _Wanted:
         names: the columns.
         row_bytes: what the types say that a row of them takes.
         views: may some of them be views of text or bytes?
+        leaves: those whose pages must be looked at.
     """
 
     schema: pa.Schema
     names: list[str]
     row_bytes: int
     views: bool
+    leaves: tuple[Leaf, ...]
 
     @classmethod
-    def of(cls, schema: pa.Schema, columns: Sequence[str]) -> _Wanted:
+    def of(cls, footer: Footer, columns: Sequence[str]) -> _Wanted:
+        schema = footer.schema
         there = set(schema.names)
         names = [name for name in columns if name in there]
         kinds = [schema.field(name).type for name in names]
         # A footer's schema has the types behind views.
         views = any(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) for kind in kinds)
-        return cls(schema, names, sum(map(_row_bytes, kinds)), views)
+        if (row_bytes := sum(map(_row_bytes, kinds))) > ROW_BYTES_AT_MOST:
+            raise pa.ArrowInvalid(f"a row takes {row_bytes:,} bytes; up to {ROW_BYTES_AT_MOST:,} are read")
+        return cls(schema, names, row_bytes, views, tuple(leaves_of(footer, set(names))))
 
 
 def _open(uri: str) -> tuple[_OpenFile, Footer]:
     filesystem, path = locate(uri)
     try:
         raw = filesystem.open_input_file(path)
-        if raw.size() <= _SMALL_BYTES:
+        if (size := raw.size()) <= _SMALL_BYTES:
             with raw:
-                return _in_memory(uri, pa.BufferReader(raw.read_buffer()))
+                return _in_memory(uri, pa.BufferReader(raw.read_buffer(size)))
         footer = footer_of(uri, raw)
     except OSError as error:
         raise storage_error(uri, error) from None
     # Bytes of remote files are fetched side by side; a local file is read by the thread that decodes it.
-    whole = pq.ParquetFile(raw, metadata=footer.metadata, page_checksum_verification=True, pre_buffer=is_remote(uri))
-    return _OpenFile(uri, raw, footer, whole), footer
+    whole = parquet_file(raw, footer.metadata, pre_buffer=is_remote(uri))
+    return _OpenFile(uri, raw, footer, whole, near=not is_remote(uri)), footer
 
 
 def _in_memory(uri: str, raw: pa.BufferReader) -> tuple[_OpenFile, Footer]:
@@ -185,33 +191,48 @@ def _in_memory(uri: str, raw: pa.BufferReader) -> tuple[_OpenFile, Footer]:
     opened: list[pq.ParquetFile] = []
 
     def parse(_: bytes) -> pq.FileMetaData:
-        opened.append(pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False))
+        opened.append(parquet_file(raw))
         return opened[0].metadata
 
     footer = footer_of(uri, raw, parse=parse)
-    return _OpenFile(uri, raw, footer, opened[0]), footer
+    return _OpenFile(uri, raw, footer, opened[0], near=True), footer
 
 
 class _OpenFile:
-    """A Parquet file that is open, or all of a small one in memory, with its footer."""
+    """A Parquet file that is open, or all of a small one in memory, with its footer.
 
-    def __init__(self, uri: str, raw: pa.NativeFile, footer: Footer, whole: pq.ParquetFile) -> None:
-        self.uri, self.raw, self.footer, self._whole = uri, raw, footer, whole
+    Args:
+        uri: of the file.
+        raw: its bytes.
+        footer: its footer.
+        whole: decodes row groups whole.
+        near: can some bytes anywhere in it be looked at in no time?
+    """
+
+    def __init__(self, uri: str, raw: pa.NativeFile, footer: Footer, whole: pq.ParquetFile, *, near: bool) -> None:
+        self.uri, self.raw, self.footer, self._whole, self._near = uri, raw, footer, whole, near
 
     def decode(self, group: int, wanted: _Wanted) -> Iterator[pa.Table]:
         """A row group whole, or in parts that stay within the budget."""
-        columns = wanted.names
-        rows, step = self.footer.group_rows[group], _rows_of_part(self.footer, group, wanted.row_bytes)
+        columns, metadata = wanted.names, self.footer.metadata
+        size, encoded = 0, list[Leaf]()
+        if wanted.leaves:
+            near = self.raw if self._near else None
+            size, encoded = taken_by(wanted.leaves, self.footer, group, near, BUDGET_BYTES)
+        paths = [leaf.path for leaf in encoded]
+        rows, step = self.footer.group_rows[group], _rows_of_part(self.footer, group, wanted.row_bytes, size)
         if step >= rows:
-            yield self._whole.read_row_group(group, columns=columns, use_threads=False)
+            whole = self._whole
+            if encoded:
+                whole = parquet_file(self.raw, metadata, pre_buffer=not self._near, read_dictionary=paths)
+            table = whole.read_row_group(group, columns=columns, use_threads=False)
+            yield from spelt_out(table, encoded, wanted.schema, BUDGET_BYTES) if encoded else (table,)
             return
-        # Without both of these settings all bytes of the columns are read before the first part comes.
-        file = pq.ParquetFile(
-            self.raw, metadata=self.footer.metadata, page_checksum_verification=True, pre_buffer=False,
-            buffer_size=_STREAM_BYTES,
-        )  # fmt: skip
+        # Without a buffer all bytes of the columns are read before the first part comes.
+        file = parquet_file(self.raw, metadata, buffer_size=_STREAM_BYTES, read_dictionary=paths)
         for batch in file.iter_batches(step, row_groups=[group], columns=columns, use_threads=False):
-            yield pa.Table.from_batches([batch])
+            part = pa.Table.from_batches([batch])
+            yield from spelt_out(part, encoded, wanted.schema, BUDGET_BYTES) if encoded else (part,)
 
 
 def _completed(table: pa.Table, wanted: _Wanted, added: Sequence[FolderColumn]) -> pa.Table:
@@ -240,14 +261,14 @@ def _block(piece: Piece, first_row: int, table: pa.Table, kind: object) -> Block
     return Block(piece.file, numbers, table.take(pa.array(numbers - first_row)), kind)
 
 
-def _rows_of_part(footer: Footer, group: int, row_bytes: int) -> int:
+def _rows_of_part(footer: Footer, group: int, row_bytes: int, size: int) -> int:
     """Rows to decode at once: all of a row group within the budget, else as many as take half of it.
 
     A footer knows the bytes before compression, in which a dictionary may stand for many equal values: what the types
-    say that a row takes is looked at too.
+    say that a row takes, and what the pages say that they hold, is looked at too.
     """
-    rows, size = footer.group_rows[group], footer.group_bytes[group]
-    size = max(size, rows * row_bytes)
+    rows = footer.group_rows[group]
+    size = max(footer.group_bytes[group], rows * row_bytes, size)
     return rows if size <= BUDGET_BYTES else max(1, rows * (BUDGET_BYTES // 2) // size)
 
 
@@ -257,7 +278,8 @@ def _row_bytes(kind: pa.DataType) -> int:
         return int(kind.list_size) * _row_bytes(kind.value_type)
     if pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
         return _row_bytes(kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type)
-    return -(-int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else 0
+    sized = pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind)
+    return -(-int(kind.bit_width) // 8) if sized else 0
 
 
 def _read_error(uri: str, group: int, error: OSError) -> Exception:

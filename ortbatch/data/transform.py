@@ -27,9 +27,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ortbatch.errors import DataError
+from ortbatch.job.wording import printable
 
 TRANSFORM_ERROR = "transform_error"
 _LARGEST = 64 << 20
+_MESSAGE_CHARACTERS = 500
 _LOADING = threading.Lock()
 _below: Path | None = None
 
@@ -80,7 +82,7 @@ class Transform:
         except Exception as error:
             raise DataError(
                 f"model.transform {self.function} does each row alone, but not {good.size} rows together: "
-                f"{type(error).__name__}: {error}. A row's result must not depend on the other rows."
+                f"{_said(error)}. A row's result must not depend on the other rows."
             ) from None
 
     def first_error(self, batch: pa.RecordBatch) -> str:
@@ -90,8 +92,13 @@ class Transform:
             try:
                 function(batch.slice(row, 1))
             except Exception as error:
-                return f"{type(error).__name__}: {error}"
+                return _said(error)
         return "nothing"
+
+
+def _said(error: Exception) -> str:
+    """An exception of the job's code on one line; a value of a row may stand in it, as long as it likes."""
+    return printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MESSAGE_CHARACTERS])
 
 
 def read_transform(function: str, columns: Sequence[str], files: Sequence[str], folder: Path) -> Transform:
@@ -176,8 +183,7 @@ def _import(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
     except AttributeError:
         raise DataError(f"model.transform.function: {module}.py has no `{name}`.") from None
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise DataError(f"model.transform.function: {module}.py cannot be imported: {said}") from None
+        raise DataError(f"model.transform.function: {module}.py cannot be imported: {_said(error)}") from None
     finally:
         sys.path.remove(str(folder))
         # Another job in this process may have modules of the same names.

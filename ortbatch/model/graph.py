@@ -10,11 +10,13 @@ from google.protobuf.message import DecodeError
 
 from ortbatch.errors import ModelError
 from ortbatch.job.redaction import redact
+from ortbatch.job.wording import printable
 from ortbatch.model.zipmap import class_labels, strip_zipmaps
 
 _PASS_THROUGH = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}
 CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
 BINARY_SVM = "SVMClassifier of two classes without probabilities"
+_SHOWN = 40
 _EXTERNAL = onnx.TensorProto.DataLocation.Value("EXTERNAL")
 
 
@@ -53,19 +55,21 @@ def read_graph(content: bytes, where: str) -> Graph:
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{redact(where)}: not an ONNX file ({len(content):,} bytes): {error}") from None
+        said = printable(str(error))
+        raise ModelError(f"{redact(where)}: not an ONNX file ({len(content):,} bytes): {said}") from None
     if not model.graph.output or not model.opset_import:
         raise ModelError(f"{redact(where)}: not an ONNX model: {len(content):,} bytes without outputs or operator set")
-    external = dict.fromkeys(_location(tensor) for tensor in _tensors(model) if tensor.data_location == _EXTERNAL)
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    producer = f"{model.producer_name} {model.producer_version}".strip()
     try:
+        _check_texts(model)
+        external = dict.fromkeys(_location(tensor) for tensor in _tensors(model) if tensor.data_location == _EXTERNAL)
         zipmaps = strip_zipmaps(model)
         makers = {name: node for node in model.graph.node for name in node.output}
         class_names = _classifier_names(makers, [out.name for out in model.graph.output]) | zipmaps
         final_ops = {out.name: _op(_maker(makers, out.name, _PASS_THROUGH)) for out in model.graph.output}
     except ValueError as error:
-        raise ModelError(f"{redact(where)}: not an ONNX model that can be read: {error}") from None
+        raise ModelError(f"{redact(where)}: not an ONNX model that can be read: {printable(str(error))}") from None
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    producer = f"{model.producer_name} {model.producer_version}".strip()
     runs = model.SerializeToString() if zipmaps else content
     dynamic = any(node.op_type.startswith("DynamicQuantize") for node in model.graph.node)
     return Graph(producer, opset, final_ops, class_names, tuple(external), runs, bool(zipmaps), dynamic)
@@ -80,6 +84,21 @@ def _classifier_names(makers: dict[str, onnx.NodeProto], outputs: Iterable[str])
         if labels != tuple(map(str, range(len(labels)))):
             found[name] = labels
     return found
+
+
+def _check_texts(model: onnx.ModelProto) -> None:
+    """Refuse names that are no UTF-8: protobuf gives them as bytes, which nothing here expects.
+
+    Raises:
+        ValueError: if there is one among those that are looked at.
+    """
+    texts = [model.producer_name, model.producer_version, *(entry.domain for entry in model.opset_import)]
+    texts += [value.name for value in (*model.graph.input, *model.graph.output)]
+    for node in model.graph.node:
+        texts += [node.op_type, node.name, *node.input, *node.output, *(each.name for each in node.attribute)]
+    texts += [text for tensor in _tensors(model) for each in tensor.external_data for text in (each.key, each.value)]
+    if broken := next((text for text in texts if isinstance(text, bytes)), None):
+        raise ValueError(f"a name in it is no UTF-8: {broken[:_SHOWN]!r}")
 
 
 def _location(tensor: onnx.TensorProto) -> str:

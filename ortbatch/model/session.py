@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,12 +25,16 @@ from ortbatch.data.binding import TensorSpec
 from ortbatch.data.features import Feed
 from ortbatch.errors import ModelError, StorageError
 from ortbatch.job.redaction import redact
+from ortbatch.job.wording import printable
 
 _DTYPES = {
     "float": "float32", "double": "float64", "float16": "float16", "bool": "bool",
     **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }  # fmt: skip
 _NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
+_SIZE = re.compile(r"requested buffer of size (\d+)")
+_NO_OPERATOR = ("is not a registered function/op", "No opset import for domain", "No Op registered for")
+_MESSAGE_CHARACTERS = 500
 
 
 class OnnxModel:
@@ -58,14 +63,18 @@ class OnnxModel:
                 str(path), options, providers=list(providers), read_config_from_model=0, enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's exceptions share no other base
-            raise ModelError(f"{redact(where)}: ONNX Runtime cannot load the model: {_message(error)}") from None
+            said = f"{_message(error)}{_hint(str(error))}"
+            raise ModelError(f"{redact(where)}: ONNX Runtime cannot load the model: {said}") from None
         self._session.disable_fallback()
         self.providers = tuple(self._session.get_providers())
         if self.providers[: len(providers)] != tuple(providers):
             raise ModelError(f"asked for {', '.join(providers)}; the session runs on {', '.join(self.providers)}")
         self.threads = threads
-        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        try:
+            self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+            self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{redact(where)}: a name of its inputs and outputs is no UTF-8: {error}") from None
         self._columns = tuple(columns)
         self._filled = self.fixed_batch
 
@@ -95,9 +104,14 @@ class OnnxModel:
         try:
             results = self._session.run(list(outputs), feed)
         except Exception as error:  # as above
+            shapes = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feed.items())
+            if (asked := _asked_for(str(error))) > (there := _memory()):
+                raise ModelError(
+                    f"the model asks for {asked:,} bytes at once for a batch of {shapes}; this machine has {there:,}. "
+                    "Lower `model.batch_size`, or look for what makes so large a tensor."
+                ) from None
             if any(words in str(error) for words in _NO_MEMORY):
                 raise MemoryError(_message(error)) from None
-            shapes = ", ".join(f"{name}: {array.dtype}{list(array.shape)}" for name, array in feed.items())
             raise ModelError(f"the model failed on a batch of {shapes}: {_message(error)}") from None
         arrays = [np.asarray(result) for result in results]
         if self._filled is None:
@@ -150,7 +164,26 @@ def _spec(node: Any) -> TensorSpec:
 
 
 def _message(error: Exception) -> str:
-    return str(redact(" ".join(str(error).split())[:500]))
+    """What it says, on one line; names of the model stand in it, which may hold anything."""
+    return printable(" ".join(str(error).split())[:_MESSAGE_CHARACTERS])
+
+
+def _hint(error: str) -> str:
+    """What to do about operators that are not there."""
+    if not any(words in error for words in _NO_OPERATOR):
+        return ""
+    return ". Operators of other libraries are never loaded: export the model with those of ONNX."
+
+
+def _asked_for(error: str) -> int:
+    """Bytes that could not be had; 0 if that is not what an error is about."""
+    asked = _SIZE.search(error)
+    return int(asked[1]) if asked else 0
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def local_copy(content: bytes | memoryview, sha256: str, folder: Path, name: str | None = None) -> Path:

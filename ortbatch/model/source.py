@@ -14,11 +14,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ortbatch.data.storage import exists, is_remote, local_path, read_bytes, storage_error
+from ortbatch.data.storage import asked, exists, is_remote, local_path, locate, read_bytes, storage_error
 from ortbatch.errors import DataError, ModelError
 from ortbatch.job.redaction import redact
 from ortbatch.model.columns import by_columns
@@ -26,6 +27,9 @@ from ortbatch.model.graph import Graph, read_graph
 from ortbatch.model.session import OnnxModel, local_copy
 
 _CHUNK = 16 << 20
+_SHOWN = 100
+_IN_MEMORY = "*/"  # ONNX Runtime takes `*/_ORT_MEM_ADDR_/*` for a place in its own memory
+_LARGEST = (2 << 30) - 1  # of any protobuf
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,11 @@ def open_source(uri: str) -> ModelSource:
         ModelError: if it cannot be read, is no ONNX model, or its weights lie where they must not.
     """
     try:
+        if (size := _size(uri)) > _LARGEST:
+            raise ModelError(
+                f"{redact(uri)}: {size:,} bytes; an ONNX file has at most {_LARGEST:,}. Save the model with its "
+                "weights in files beside it."
+            )
         content = read_bytes(uri)
     except DataError as error:
         raise ModelError(f"model.path: {error}") from None
@@ -84,19 +93,31 @@ def open_source(uri: str) -> ModelSource:
 def _external(model: str, name: str) -> ExternalFile:
     """One file of weights, confined to the model's folder."""
     parts = PurePosixPath(name).parts
-    refused = f"{redact(model)}: its weights lie in {name!r}"
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name:
+    refused = f"{redact(model)}: its weights lie in {_shown(name)}"
+    if not parts or name.startswith(("/", _IN_MEMORY)) or ".." in parts or "\\" in name or not name.isprintable():
         raise ModelError(f"{refused}, outside the model's folder; save the model with its weights beside it.")
     head, question, options = model.partition("?") if is_remote(model) else (model, "", "")
-    uri = f"{head.rpartition('/')[0]}/{name}{question}{options}"
+    # In a URI, `%2e%2e` is `..` in disguise, and `?` begins options: there each is what the model says.
+    below = quote(str(PurePosixPath(name))) if "://" in model else name
+    uri = f"{head.rpartition('/')[0]}/{below}{question}{options}"
+    try:
+        there = exists(uri)
+    except DataError as error:
+        raise ModelError(f"{refused}: {error}") from None
+    if not there:
+        raise ModelError(f"{refused}, which is not there; copy it beside the model.")
     if not is_remote(uri):
-        path = local_path(uri)
-        folder = local_path(model).parent
+        path, folder = local_path(uri), local_path(model).parent
         if any(step.is_symlink() for step in [path, *path.parents] if step != folder and folder in step.parents):
             raise ModelError(f"{refused}, which is a link; put the file itself there.")
-    if not exists(uri):
-        raise ModelError(f"{refused}, which is not there; copy it beside the model.")
+        if not (path.is_file() or path.is_dir()):
+            # A pipe would be waited for without end.
+            raise ModelError(f"{refused}, which is no file; put the file itself there.")
     return ExternalFile(name, uri, _hash_of(uri))
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
 
 
 def _hash_of(uri: str) -> str:
@@ -113,7 +134,9 @@ def _hash_of(uri: str) -> str:
 
 
 def _size(uri: str) -> int:
-    return len(read_bytes(uri)) if is_remote(uri) else local_path(uri).stat().st_size
+    """Bytes of a file; 0 of what is none."""
+    filesystem, path = locate(uri)
+    return int(asked(uri, lambda: filesystem.get_file_info(path)).size or 0)
 
 
 def load(source: ModelSource, providers: Sequence[str], threads: int, columns: Sequence[str] = ()) -> OnnxModel:

@@ -22,8 +22,8 @@ def strip_zipmaps(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     outputs = {output.name: output for output in model.graph.output}
     found = {}
     for node in model.graph.node:
-        if node.op_type == "ZipMap" and node.output[0] in outputs:
-            name = node.output[0]
+        name = next(iter(node.output), "")
+        if node.op_type == "ZipMap" and name in outputs:
             found[name] = class_labels(node)
             if not found[name]:
                 raise ValueError(f"ZipMap `{node.name}` names no classes")

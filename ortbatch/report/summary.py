@@ -203,7 +203,7 @@ def _timed(estimate: Mapping[str, Any]) -> tuple[Text, Text]:
     reason = estimate.get("reason")
     if reason is None:
         return Text(number(estimate["value"])), Text(interval(estimate["ci"]))
-    return Text(number(estimate["value"]), "dim"), Text(reason.partition(":")[0], "dim")
+    return Text(number(estimate["value"]), "dim"), Text(name(reason.partition(":")[0]), "dim")
 
 
 def _throughput(report: Mapping[str, Any]) -> Iterator[Text]:
@@ -211,9 +211,9 @@ def _throughput(report: Mapping[str, Any]) -> Iterator[Text]:
     rate, seconds = throughput["rows_per_s"]["value"], throughput["seconds"]
     workers = f"{_counted(engine['workers'], 'worker')} × {_counted(engine['streams_per_worker'], 'stream')}"
     pace = "" if rate is None else f"{rate:,.0f} rows/s: "
-    yield Text(f"{pace}{throughput['pass_s']:.3g} s on {workers} ({engine['engine']})")
+    yield Text(f"{pace}{throughput['pass_s']:.3g} s on {workers} ({name(engine['engine'])})")
     if total := sum(seconds.values()):
-        shares = ", ".join(f"{stage} {time / total:.0%}" for stage, time in seconds.items())
+        shares = ", ".join(f"{name(stage)} {time / total:.0%}" for stage, time in seconds.items())
         yield Text(f"time of the streams: {shares}", "dim")
 
 
@@ -222,6 +222,6 @@ def _coverage(report: Mapping[str, Any]) -> Text:
     rows, shards = coverage["rows"], coverage["shards"]
     line = f"{rows['planned']:,} rows planned = {rows['evaluated']:,} evaluated"
     line += "".join(f" + {rows[kind]:,} {kind}" for kind in ("unlabelled", "filtered") if rows[kind])
-    line += "".join(f" + {count:,} {reason}" for reason, count in rows["rejected"].items())
+    line += "".join(f" + {count:,} {name(reason)}" for reason, count in rows["rejected"].items())
     files = _counted(coverage["files"]["planned"], "file")
     return Text(f"{line}; {shards['done']:,} of {_counted(shards['planned'], 'shard')}, {files}")

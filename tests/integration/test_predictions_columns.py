@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ortbatch.api import Options, run_job
+from ortbatch.data import reader
 from ortbatch.errors import DataError, OrtbatchError
 from ortbatch.job import Job
 from tests.integration.test_predictions import FILTER, INF, NAN, TASKS, Asked, Row, make_files
@@ -216,6 +217,24 @@ def test_files_may_hold_a_kept_column_as_dictionary_or_as_text(tmp_path: Path, f
     got = predict(tmp_path, tables, ["k"])
     assert got.column("k").to_pylist() == 2 * KINDS["text"].to_pylist()
     assert got.schema.field("k").type == pa.string()
+
+
+@pytest.mark.parametrize("shard_rows", [10, 1_000])
+def test_dictionaries_within_lists_may_differ_between_files(tmp_path: Path, shard_rows: int) -> None:
+    kind = pa.list_(pa.dictionary(pa.int32(), pa.string()))
+    words = {"a.parquet": [["b", "a"], None], "b.parquet": [["z"], ["a"]]}
+    tables = {name: table({"k": repeated(values, kind)}) for name, values in words.items()}
+    got = predict(tmp_path, tables, ["k"], execution={"shard_rows": shard_rows})
+    assert got.column("k").to_pylist() == [row for rows in tables.values() for row in rows.column("k").to_pylist()]
+
+
+def test_pages_do_not_show_in_which_parts_rows_were_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = table({"k": [f"{row}" * 60_000 for row in range(ROWS)]})
+    for name, step in (("whole", ROWS), ("parts", 3)):
+        monkeypatch.setattr(reader, "_rows_of_part", lambda *_, step=step: step)
+        predict(tmp_path / name, {"a.parquet": large}, ["k"])
+    whole, parts = ((tmp_path / name / "run/predictions").glob("*.parquet") for name in ("whole", "parts"))
+    assert [path.read_bytes() for path in sorted(parts)] == [path.read_bytes() for path in sorted(whole)]
 
 
 def test_names_of_folders_are_kept_like_columns(tmp_path: Path) -> None:
