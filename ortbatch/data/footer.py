@@ -14,7 +14,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ortbatch.data.storage import locate, storage_error
+from ortbatch.data.storage import asked, locate
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
 
@@ -96,12 +96,13 @@ def read_footer(uri: str) -> Footer:
         DataError: if there is no such file, or it is not a Parquet file.
         StorageError: if storage failed.
     """
-    filesystem, path = locate(uri)
-    try:
+
+    def read() -> Footer:
+        filesystem, path = locate(uri)
         with filesystem.open_input_file(path) as file:
             return footer_of(uri, file)
-    except OSError as error:
-        raise storage_error(uri, error) from None
+
+    return asked(uri, read)
 
 
 def footer_of(

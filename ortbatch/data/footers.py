@@ -48,6 +48,9 @@ def describe_all(paths: Sequence[str], complaints: Complaints) -> list[Described
                 footer = read_footer(paths[place])
             except (DataError, StorageError) as error:
                 failed.append(error)
+                if isinstance(error, StorageError):
+                    # It was waited for; the other files are on the same store.
+                    ended.set()
             else:
                 found[place] = Described(
                     footer.size, footer.sha256, footer.group_rows, footer.group_bytes, footer.schema

@@ -18,6 +18,7 @@ from ortbatch.data.footer import Footer, footer_of, parquet_file, without_views
 from ortbatch.data.pages import ROW_BYTES_AT_MOST, Leaf, leaves_of, spelt_out, taken_by
 from ortbatch.data.partitions import FolderColumn
 from ortbatch.data.plan import Piece, PlannedFile, Shard
+from ortbatch.data.retry import of_store
 from ortbatch.data.storage import is_remote, locate, storage_error
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
@@ -284,8 +285,7 @@ def _row_bytes(kind: pa.DataType) -> int:
 
 def _read_error(uri: str, group: int, error: OSError) -> Exception:
     """Corrupt pages raise OSError too, as the network does; a local file that is there does not fail otherwise."""
-    text = str(error)
-    if isinstance(error, FileNotFoundError | PermissionError) or "AWS Error" in text:
+    if isinstance(error, FileNotFoundError | PermissionError) or of_store(error):
         return storage_error(uri, error)
     return _corrupt(uri, group, error)
 
