@@ -20,6 +20,7 @@ _MATRIX_UP_TO = 20
 _CLASSES_UP_TO = 20
 _CONFUSIONS_UP_TO = 10
 _SENTENCE_CHARACTERS = 300
+_SHARDS_SHOWN = 3
 _COLOURS = {"passed": "green", "failed": "red", "inconclusive": "yellow", "incomplete": "red", "ungated": "blue"}
 _URGENCY = ("failed", "inconclusive", "passed")
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
@@ -37,7 +38,7 @@ def print_summary(report: Mapping[str, Any], console: Console) -> None:
     for table in (_quality(report), _per_class(report)):
         _print(console, [table, ""])
     _print(console, [_matrix(report, console), ""])
-    _print(console, [*_latency(report), *_throughput(report), _coverage(report)])
+    _print(console, [*_latency(report), *_throughput(report), _coverage(report), *_quarantined(report)])
 
 
 def print_verdict(report: Mapping[str, Any], console: Console) -> None:
@@ -215,6 +216,17 @@ def _throughput(report: Mapping[str, Any]) -> Iterator[Text]:
     if total := sum(seconds.values()):
         shares = ", ".join(f"{name(stage)} {time / total:.0%}" for stage, time in seconds.items())
         yield Text(f"time of the streams: {shares}", "dim")
+
+
+def _quarantined(report: Mapping[str, Any]) -> Iterator[Text]:
+    """Shards that were left out, the first few with the reason."""
+    shards = report["coverage"]["shards"]["quarantined"]
+    for shard in shards[:_SHARDS_SHOWN]:
+        yield Text(
+            f"left out: shard {shard['shard']:,}, {_counted(shard['rows'], 'row')}: {name(shard['reason'], 400)}"
+        )
+    if len(shards) > _SHARDS_SHOWN:
+        yield Text(f"left out: {len(shards) - _SHARDS_SHOWN:,} more")
 
 
 def _coverage(report: Mapping[str, Any]) -> Text:

@@ -188,6 +188,19 @@ def test_coverage_is_shown_as_a_sum() -> None:
     assert "7 rows planned = 2 evaluated + 1 unlabelled + 1 filtered + 3 null_label; 2 of 2 " in text
 
 
+def test_the_first_shards_that_were_left_out_are_shown_with_the_reason() -> None:
+    shards = [
+        {"shard": i, "rows": 10, "files": ["f"], "reason": f"page {i} is corrupt", "fault": "shard"} for i in range(5)
+    ]
+    lines = shown(multiclass(quarantined=shards)).splitlines()
+    assert [line for line in lines if line.startswith("left out")] == [
+        "left out: shard 0, 10 rows: page 0 is corrupt",
+        "left out: shard 1, 10 rows: page 1 is corrupt",
+        "left out: shard 2, 10 rows: page 2 is corrupt",
+        "left out: 2 more",
+    ]
+
+
 def test_the_verdict_alone_shows_no_more_than_the_gates() -> None:
     assert shown(multiclass(*JUDGED), draw=print_verdict) in shown(multiclass(*JUDGED))
     assert "quality" not in shown(multiclass(*JUDGED), draw=print_verdict)
