@@ -58,7 +58,7 @@ def bind_inputs(
     missing = [name for name, binding in bound.items() if binding is None]
     by_order = _in_order(inputs, schema, (label, *kept)) if missing and not given else None
     if missing and by_order is None and not unknown:
-        complaints.add(_no_columns(missing, inputs, schema))
+        complaints.add(_no_columns(missing, inputs, schema, kept))
     complaints.raise_all()
     if by_order is not None:
         return (by_order,)
@@ -71,11 +71,14 @@ def bind_inputs(
     return tuple(binding for spec in inputs if (binding := bound[spec.name]) is not None)
 
 
-def _no_columns(missing: Sequence[str], inputs: Sequence[TensorSpec], schema: pa.Schema) -> DataError:
+def _no_columns(
+    missing: Sequence[str], inputs: Sequence[TensorSpec], schema: pa.Schema, kept: Sequence[str]
+) -> DataError:
+    without = f" (without those of `predictions.columns`: {_some(kept)})" if kept else ""
     names = ", ".join(f"`{name}`" for name in missing)
     return DataError(
         f"no columns for the model's input {names}.\n  model: {described(inputs)}\n"
-        f"  columns: {described_columns(schema)}\n"
+        f"  columns: {described_columns(schema)}{without}\n"
         f"Say which columns feed it, for example `model: {{inputs: {{{missing[0]}: [first, second]}}}}`."
     )
 

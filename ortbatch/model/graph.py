@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from ortbatch.errors import ModelError
 from ortbatch.job.redaction import redact
 from ortbatch.job.wording import printable
+from ortbatch.model.trees import check_trees
 from ortbatch.model.zipmap import class_labels, strip_zipmaps
 
 _PASS_THROUGH = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}
@@ -61,6 +62,7 @@ def read_graph(content: bytes, where: str) -> Graph:
         raise ModelError(f"{redact(where)}: not an ONNX model: {len(content):,} bytes without outputs or operator set")
     try:
         _check_texts(model)
+        check_trees(model.graph.node)
         external = dict.fromkeys(_location(tensor) for tensor in _tensors(model) if tensor.data_location == _EXTERNAL)
         zipmaps = strip_zipmaps(model)
         makers = {name: node for node in model.graph.node for name in node.output}
