@@ -1,6 +1,6 @@
 """`python -m ortbatch`."""
 
-from ortbatch.cli import main
+from ortbatch.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,12 +52,21 @@ def main() -> None:
         code = _INTERRUPTED
     except Exception as error:
         code = _failed(error)
-    if any(thread.name == STREAM for thread in threading.enumerate()):
-        # In the middle of a batch: nobody waits for it, and the interpreter must not be taken down around it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     sys.exit(code)
+
+
+def program() -> None:
+    """The command line as a process of its own: it ends now, though a stream may be in the middle of a batch."""
+    try:
+        main()
+    except SystemExit as leave:
+        if not any(thread.name == STREAM for thread in threading.enumerate()):
+            raise
+        # The interpreter must not be taken down around what it runs.
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(leave.code if isinstance(leave.code, int) else _UNEXPECTED)
 
 
 def _run_command(arguments: list[str]) -> int:

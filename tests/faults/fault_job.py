@@ -92,9 +92,9 @@ import ortbatch.engine.schedule as schedule
 checkpoint._FLUSH_SECONDS = {flush}
 schedule.LEASE_SECONDS = 0.2
 {more}
-from ortbatch.cli import main
+from ortbatch.cli import program
 sys.argv = ["ortbatch", *{arguments!r}]
-main()
+program()
 """
 
 

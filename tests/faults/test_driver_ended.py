@@ -117,8 +117,8 @@ def test_the_newest_unfinished_run_is_found(tmp_path: Path, undisturbed: Report)
     assert (code, "no unfinished run here" in err) == (2, True)
 
 
-def test_a_second_run_in_the_folder_is_refused_while_the_first_works(job: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+def test_a_second_run_in_the_folder_is_refused_while_the_first_works(tmp_path: Path) -> None:
+    job, run = make_fault_job(tmp_path / "job", pace=0.6), tmp_path / "run"
     first = start("run", job, "--run-dir", run, *INLINE)
     wait_for_segments(run, 1, first)
     for options in ((), ("--force",)):
