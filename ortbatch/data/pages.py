@@ -24,11 +24,9 @@ ROW_BYTES_AT_MOST = 512 << 20
 _PROBE_BYTES = 64 << 10
 _DICTIONARY_BYTES_AT_MOST = 256 << 20
 _HEADER_BYTES = (1 << 10, 1 << 16, 16 << 20)  # read at first, and where that is too little
-_HEADER_DEPTH = 4
 _DICTIONARY_PAGE = 2
-_DATA_PAGES = {0: ((5, 1), (5, 2)), 3: ((8, 1), (8, 4))}  # kind → where number of values and encoding stand
+_DATA_PAGES = {0: (5 << 16 | 1, 5 << 16 | 2), 3: (8 << 16 | 1, 8 << 16 | 4)}  # kind → fields of values and encoding
 _BY_DICTIONARY = (2, 8)  # encodings whose values are places in the dictionary
-_Numbers = dict[tuple[int, ...], int]
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 _TEXT = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 
@@ -245,7 +243,7 @@ def pages_of(file: pa.NativeFile, start: int, length: int) -> Pages:
     leading = False
     while at < end:
         header, length = _page_header(file, at, end)
-        kind, unpacked, packed = (header.get((field,), -1) for field in (1, 2, 3))
+        kind, unpacked, packed = header.get(1, -1), header.get(2, -1), header.get(3, -1)
         if unpacked < 0 or packed < 0:
             raise pa.ArrowInvalid(f"a page of {packed:,} bytes, {unpacked:,} unpacked")
         if kind == _DICTIONARY_PAGE:
@@ -265,13 +263,13 @@ def pages_of(file: pa.NativeFile, start: int, length: int) -> Pages:
     return Pages(values, size, dictionary, encoded, leading and encoded < values)
 
 
-def _page_header(file: pa.NativeFile, at: int, end: int) -> tuple[_Numbers, int]:
+def _page_header(file: pa.NativeFile, at: int, end: int) -> tuple[dict[int, int], int]:
     """Numbers of the header of a page, and its length."""
     for most in _HEADER_BYTES:
         content = file.read_at(min(most, end - at), at)
         try:
-            found: _Numbers = {}
-            return found, _fields(content, 0, (), found)
+            found: dict[int, int] = {}
+            return found, _fields(content, 0, 0, found)
         except IndexError:
             if len(content) < most:
                 break
@@ -280,8 +278,11 @@ def _page_header(file: pa.NativeFile, at: int, end: int) -> tuple[_Numbers, int]
     raise pa.ArrowInvalid(f"there is no page where one should begin, at byte {at:,}")
 
 
-def _fields(content: bytes, at: int, within: tuple[int, ...], found: _Numbers) -> int:
-    """Collect the whole numbers of a struct in Thrift's compact protocol, by field; returns where it ends.
+def _fields(content: bytes, at: int, within: int, found: dict[int, int]) -> int:
+    """Collect the 32-bit numbers of a struct in Thrift's compact protocol; returns where it ends.
+
+    As Arrow takes them: fields have 16 bits, numbers 32, what is above is cut off; a field of another kind than its
+    own is passed over, and of two the last counts.
 
     Raises:
         IndexError: if there are too few bytes.
@@ -293,28 +294,23 @@ def _fields(content: bytes, at: int, within: tuple[int, ...], found: _Numbers) -
         if head > 15:
             field += head >> 4
         else:
-            field, at = _signed(content, at)
+            field, at = _unsigned(content, at)
+            field = field >> 1 ^ -(field & 1)
         if 4 <= kind <= 6:
-            if (number := content[at]) > 127:
-                number, at = _unsigned(content, at)
-            else:
-                at += 1
-            found[(*within, field)] = number >> 1 ^ -(number & 1)
+            number, at = _unsigned(content, at)
+            if kind == 5:
+                number &= 0xFFFFFFFF
+                found[within << 16 | field & 0xFFFF] = number >> 1 ^ -(number & 1)
         elif kind == 8:
             length, at = _unsigned(content, at)
             at += length
-        elif kind == 12 and len(within) < _HEADER_DEPTH:
-            at = _fields(content, at, (*within, field), found)
+        elif kind == 12 and within < 1 << 32:
+            at = _fields(content, at, within << 16 | field & 0xFFFF, found)
         elif kind in (3, 7):
             at += 1 if kind == 3 else 8
         elif kind not in (1, 2):
             raise ValueError(kind)
     return at + 1
-
-
-def _signed(content: bytes, at: int) -> tuple[int, int]:
-    number, at = _unsigned(content, at)
-    return number >> 1 ^ -(number & 1), at
 
 
 def _unsigned(content: bytes, at: int) -> tuple[int, int]:

@@ -87,7 +87,11 @@ def prepare(job: Job, batch_size_there: int | None = None) -> Prepared:
     assert opened is not None
     assert output is not None
     assert plan is not None
-    return _tuned(_fit(job, *opened, plan, contract, output), opened[1], batch_size_there)
+    try:
+        return _tuned(_fit(job, *opened, plan, contract, output), opened[1], batch_size_there)
+    except MemoryError as error:
+        said = f"out of memory with the first rows: {error}. Lower `model.batch_size`, or free some."
+        raise ModelError(said) from None
 
 
 def _plan(job: Job, contract: Contract) -> Plan:

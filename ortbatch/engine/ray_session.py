@@ -13,15 +13,19 @@ from ray._private import ray_constants
 
 from ortbatch.engine.host import available_cpus
 from ortbatch.engine.layout import Node
-from ortbatch.errors import ClusterError
+from ortbatch.errors import ClusterError, JobError, Problem
 from ortbatch.job import Job
 
 _STORE_BYTES = 256 << 20
+_UNPICKLES = "RAY_DATA_AUTOLOAD_CLOUDPICKLE_TENSOR_METADATA"
 _CLUSTERS = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 
 
 def connect(job: Job, address: str | None) -> tuple[bool, bool]:
     """Join the Ray that there is, or start a local one: is it ours to leave, and does all of it run on this machine?"""
+    if os.environ.get(_UNPICKLES) == "1":
+        said = "lets Ray Data unpickle what a Parquet file holds; unset it"
+        raise JobError([Problem("environment", _UNPICKLES, said)])
     if ray.is_initialized():
         return False, False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

@@ -6,11 +6,15 @@ import ipaddress
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from ortbatch.api import Options, run_job
+from ortbatch.errors import JobError
+from ortbatch.job import load_job
 from tests.faults.fault_job import make_fault_job
 
 _LOOK = """
@@ -70,3 +74,10 @@ def test_its_processes_end_with_it(found: dict[str, Any]) -> None:
     left = [psutil.Process(pid) for pid in found["pids"] if psutil.pid_exists(pid)]
     _, alive = psutil.wait_procs(left, timeout=10)
     assert alive == []
+
+
+def test_what_lets_ray_unpickle_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_DATA_AUTOLOAD_CLOUDPICKLE_TENSOR_METADATA", "1")
+    job = make_fault_job(tmp_path / "job", workers=2, cpus_per_worker=1)
+    with pytest.raises(JobError, match="lets Ray Data unpickle what a Parquet file holds; unset it"):
+        run_job(load_job(job), Options(run_dir=str(tmp_path / "run"), engine="ray"))

@@ -91,6 +91,9 @@ WRONG: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a negative length": (changed(3, to=-5), "a page of -5 bytes"),
     "zeros": (lambda chunk: bytes(len(chunk)), "a page of -1 bytes"),
     "cut in a header": (lambda chunk: chunk[:7], "there is no page where one should begin, at byte 0"),
+    "structs without end": (lambda chunk: b"\x1c" * 100_000, "there is no page where one should begin"),
+    "a list in a header": (lambda chunk: b"\x19\x05" + chunk, "there is no page where one should begin"),
+    "a number without end": (lambda chunk: b"\x15" + b"\x80" * 100_000, "there is no page where one should begin"),
     "noise": (lambda chunk: b"\xff" * len(chunk), "there is no page where one should begin"),
 }
 
@@ -100,6 +103,45 @@ def test_pages_that_are_none_are_refused(what: str) -> None:
     change, message = WRONG[what]
     with pytest.raises(pa.ArrowInvalid, match=message):
         looked(change(chunk_of(pa.array(["a", "b"] * 50))[0]))
+
+
+def disguised(how: str) -> Callable[[list[list[Any]]], None]:
+    """Ways to write the header of a page that Arrow reads as before: its number of values and its encoding."""
+
+    def change(page: list[list[Any]]) -> None:
+        for number in (1, 2):
+            value = part(page, number)[2]
+            if how == "beyond 32 bits":
+                part(page, number)[2] = value + (5 << 32)
+            elif how == "a field beyond 16 bits":
+                page.remove(part(page, number))
+                page.append([(2 << 16) + number, 5, value])
+            elif how == "another kind behind it":
+                page.append([number, 6, 0])
+            else:
+                page.insert(0, [number, 5, 0])
+
+    return change
+
+
+DISGUISES = ("beyond 32 bits", "a field beyond 16 bits", "another kind behind it", "twice")
+
+
+@pytest.mark.parametrize("how", DISGUISES)
+def test_a_header_is_read_as_arrow_reads_it_however_it_is_written(tmp_path: Path, how: str) -> None:
+    table = pa.table({"x": ["a", "b"] * 500})
+    body, footer = taken_apart(content_of(table, compression="none", store_schema=False))
+    chunk = part(footer, 4, 1, 3)[2]
+    (first, dictionary), (header, values) = headers(body[4:])
+    before = written(STRUCT, header)
+    disguised(how)(part(header, 5)[2])
+    for total in (part(chunk, 6), part(chunk, 7)):
+        total[2] += len(written(STRUCT, header)) - len(before)
+    pages_ = written(STRUCT, first) + dictionary + written(STRUCT, header) + values
+    path = tmp_path / "a.parquet"
+    path.write_bytes(together(body[:4] + pages_, footer))
+    assert pq.read_table(path) == table
+    assert looked(pages_)[:1] + looked(pages_)[3:] == (1_000, 1_000, False)
 
 
 def test_a_header_longer_than_the_first_look_is_read_whole() -> None:
