@@ -35,11 +35,14 @@ import ray  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from ortbatch.api import Options, run_job  # noqa: E402
+from ortbatch.engine import rules  # noqa: E402
 from ortbatch.engine.cluster import RayFleet  # noqa: E402
 from ortbatch.engine.driver import Progress  # noqa: E402
 from ortbatch.job import load_job  # noqa: E402
 from tests.faults.fault_job import lasting, make_fault_job  # noqa: E402
 
+# A second worker that is faster would hide what becomes of the first.
+rules._TWIN_SECONDS = 600.0
 TWO = {"workers": 2, "cpus_per_worker": 2}
 
 
