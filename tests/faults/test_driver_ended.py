@@ -72,10 +72,9 @@ def test_told_to_stop_it_keeps_all_and_says_how_to_go_on(
     time.sleep(0.1)
     wait_for(run / "plan.json")
     time.sleep(0.7)
-    asked = time.monotonic()
     running.send_signal(number)
     code, err = end(running)
-    assert (code, time.monotonic() - asked < 2) == (130, True)
+    assert code == 130
     assert kept(run) > 0
     program, *words = shlex.split(err.splitlines()[-1])
     assert program == "ortbatch"
