@@ -13,6 +13,7 @@ from ray._private import ray_constants
 
 from ortbatch.engine.host import available_cpus
 from ortbatch.engine.layout import Node
+from ortbatch.engine.signals import starting_ray
 from ortbatch.errors import ClusterError, JobError, Problem
 from ortbatch.job import Job
 
@@ -31,7 +32,8 @@ def connect(job: Job, address: str | None) -> tuple[bool, bool]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address or os.environ.get("RAY_ADDRESS"):
-            ray.init(address=address or "auto", **quiet)
+            with starting_ray():
+                ray.init(address=address or "auto", **quiet)
             return True, False
         # An embedded Ray reports to nobody.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -39,14 +41,11 @@ def connect(job: Job, address: str | None) -> tuple[bool, bool]:
         per_worker = job.execution.cpus_per_worker
         workers = job.execution.workers
         wanted = (1 if workers == "auto" else workers) * (1 if per_worker == "auto" else per_worker)
-        with _on_loopback():
+        with starting_ray(), _on_loopback():
             ray.init(
                 address="local", num_cpus=max(cpus, wanted), include_dashboard=False,
                 object_store_memory=_STORE_BYTES, **quiet,
             )  # fmt: skip
-    except SystemExit:
-        # What Ray makes of SIGTERM while it starts.
-        raise KeyboardInterrupt from None
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise ClusterError(f"cannot reach Ray at {address or 'this machine'}: {first_lines(error)}") from None
     return True, True

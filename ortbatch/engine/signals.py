@@ -45,11 +45,37 @@ class StopRequest:
 
     def _note(self, _number: int, _: FrameType | None = None) -> None:
         """A signal came."""
+        _defuse()
         if self._asked:
             os._exit(INTERRUPTED)
         self._asked = True
         if not self._deferred:
             raise KeyboardInterrupt
+
+
+@contextmanager
+def starting_ray() -> Iterator[None]:
+    """Start Ray inside: it takes SIGTERM, and gives it back at the end; what it makes of one is a KeyboardInterrupt."""
+    before: Any = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:
+        _defuse()
+        raise KeyboardInterrupt from None
+    finally:
+        # Set anew even if it is the same: Ray's native handler stands before it.
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _defuse() -> None:
+    """Call off the end that Ray's native handler set: whoever does not stop within 3 s of a SIGTERM is aborted by it.
+
+    It stands before all others from the moment in which Ray starts, and hands the signal on.
+    """
+    # An alarm that this process asked for has a handler, which only Python sets.
+    if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+        signal.alarm(0)
 
 
 @contextmanager

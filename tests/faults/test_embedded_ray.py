@@ -81,3 +81,29 @@ def test_what_lets_ray_unpickle_files_is_refused(tmp_path: Path, monkeypatch: py
     job = make_fault_job(tmp_path / "job", workers=2, cpus_per_worker=1)
     with pytest.raises(JobError, match="lets Ray Data unpickle what a Parquet file holds; unset it"):
         run_job(load_job(job), Options(run_dir=str(tmp_path / "run"), engine="ray"))
+
+
+_TOLD_WHILE_IT_STARTS = """
+import os, signal, sys, time
+import ray
+from ortbatch.engine.signals import starting_ray, stop_on_signals
+
+with stop_on_signals():
+    try:
+        with starting_ray():
+            ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+    except KeyboardInterrupt:
+        taken = signal.getsignal(signal.SIGTERM).__qualname__
+        # Whoever takes longer than 3 s to stop was aborted by Ray's own handler.
+        time.sleep(4)
+        ray.shutdown()
+        print(taken)
+"""
+
+
+def test_a_driver_that_is_told_to_stop_while_ray_starts_is_not_aborted_and_hears_signals_again() -> None:
+    command = [sys.executable, "-c", _TOLD_WHILE_IT_STARTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "StopRequest._note\n"), done.stderr[-2_000:]
