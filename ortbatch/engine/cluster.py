@@ -33,6 +33,7 @@ from ortbatch.model.source import mapped
 
 _WAIT_SECONDS = 0.2
 _CAPACITY_SECONDS = 30.0
+_STARTING_SECONDS = 300.0
 _SILENT_SECONDS = 30.0
 _GONE = (
     ray.exceptions.RayActorError,
@@ -91,6 +92,7 @@ class RayFleet:
         self._numbers = 0
         self._unsure: set[int] = set()  # workers that cannot be reached
         self._without_worker = time.monotonic()
+        self._free_before = _free_cpus()
         self._nodes: set[str] = set()
 
     def start_worker(self) -> None:
@@ -119,7 +121,7 @@ class RayFleet:
         """The next report of any worker.
 
         Raises:
-            ClusterError: if there was no worker for 30 s.
+            ClusterError: if there was no worker for 30 s, or for 300 s while CPUs are there for one.
         """
         self._ask_the_silent()
         if not self._ready and not self._look():
@@ -199,13 +201,16 @@ class RayFleet:
     def _check_capacity(self) -> None:
         if any(member.facts for member in self._members.values()):
             return
-        if time.monotonic() - self._without_worker < _CAPACITY_SECONDS:
+        waited = time.monotonic() - self._without_worker
+        if waited < _CAPACITY_SECONDS:
             return
-        cpus = ray.cluster_resources().get("CPU", 0)
-        free = ray.available_resources().get("CPU", 0)
+        cpus, free = ray.cluster_resources().get("CPU", 0), _free_cpus()
+        # Where CPUs are free, or ours by now, workers are starting: a busy machine takes its time.
+        if waited < _STARTING_SECONDS and (free >= self.streams or free < self._free_before):
+            return
         raise ClusterError(
-            f"no worker could start in {_CAPACITY_SECONDS:.0f} s: each asks for {self.streams} CPUs; the cluster has "
-            f"{cpus:g}, {free:g} of them free. Lower `execution.cpus_per_worker`, or wait for a free node."
+            f"no worker could start in {waited:.0f} s: each asks for {self.streams} CPUs; the cluster has {cpus:g}, "
+            f"{free:g} of them free. Lower `execution.cpus_per_worker`, or wait for a free node."
         )
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
@@ -243,6 +248,10 @@ class RayFleet:
             ray.kill(member.actor)
         if self._owner:
             ray.shutdown()
+
+
+def _free_cpus() -> float:
+    return float(ray.available_resources().get("CPU", 0))
 
 
 def _fault(error: Exception, member: _Member) -> Fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,17 @@ def test_a_cluster_without_room_says_what_was_asked_and_what_there_is(
     job = make_fault_job(tmp_path / "job", workers=1, cpus_per_worker=64)
     with pytest.raises(ClusterError, match=r"no worker could start in 1 s: each asks for 64 CPUs; the cluster has 4"):
         run(job, tmp_path, "ray")
+
+
+def test_workers_that_start_slowly_are_waited_for_where_there_is_room(
+    tmp_path: Path, ray_cluster: Any, monkeypatch: pytest.MonkeyPatch, undisturbed: Report
+) -> None:
+    class SlowWorker(cluster.Worker):
+        def __init__(self, *arguments: Any) -> None:
+            time.sleep(3)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(cluster, "_CAPACITY_SECONDS", 0.5)
+    monkeypatch.setattr(cluster.RayFleet, "worker_class", SlowWorker)
+    report = run(make_fault_job(tmp_path / "job", **TWO), tmp_path, "ray")
+    assert lasting(report.data) == lasting(undisturbed.data)
