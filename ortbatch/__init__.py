@@ -13,20 +13,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ortbatch.api import Options, read_report, run
+    from ortbatch.api import Options, pick_threshold, read_report, run
+    from ortbatch.earlier import compare, history
     from ortbatch.errors import OrtbatchError
     from ortbatch.job import Job, load_job
+    from ortbatch.metrics.operating import Aim
     from ortbatch.report.report import Report
 
 __version__ = "0.1.0"
-__all__ = ["Job", "Options", "OrtbatchError", "Report", "__version__", "load_job", "read_report", "run"]
+__all__ = [
+    "Aim", "Job", "Options", "OrtbatchError", "Report", "__version__", "compare", "history", "load_job",
+    "pick_threshold", "read_report", "run",
+]  # fmt: skip
 
 _HOMES = {
+    "Aim": "ortbatch.metrics.operating",
     "Job": "ortbatch.job",
     "Options": "ortbatch.api",
     "OrtbatchError": "ortbatch.errors",
     "Report": "ortbatch.report.report",
+    "compare": "ortbatch.earlier",
+    "history": "ortbatch.earlier",
     "load_job": "ortbatch.job",
+    "pick_threshold": "ortbatch.api",
     "read_report": "ortbatch.api",
     "run": "ortbatch.api",
 }

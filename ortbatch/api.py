@@ -12,20 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ortbatch.data.storage import is_remote, read_bytes
+from ortbatch.earlier import baselines_of, read_run
 from ortbatch.engine.folder import PLAN, RunFolder, differing, newest_unfinished, parts_of
 from ortbatch.engine.signals import StopRequest, stop_on_signals
 from ortbatch.errors import Interrupted, JobError, OrtbatchError, Problem, ReportError, RunFolderError
 from ortbatch.job import Gate, Job, load_job
-from ortbatch.job.gates import check_class
+from ortbatch.job.gates import check_baseline, check_class
 from ortbatch.job.gates_file import stored_gates
 from ortbatch.job.redaction import redact
 from ortbatch.metrics.intervals import rows_for_quantile
+from ortbatch.metrics.operating import Aim
 from ortbatch.report.build import build_report, judged
 from ortbatch.report.report import Report
 from ortbatch.report.schema import problems_of
@@ -36,9 +38,10 @@ if TYPE_CHECKING:
     from ortbatch.engine.driver import Completed, Fleet, Progress
     from ortbatch.engine.latency import SingleLatency, SingleSetup
     from ortbatch.engine.prepared import Prepared
+    from ortbatch.report.choose import ThresholdChoice
 
 # What a stored exit code depends on besides the identity of the run.
-_JUDGED_BY = ("gates", "data.max_bad_rows", "latency")
+_JUDGED_BY = ("gates", "data.max_bad_rows", "latency", "baselines")
 _ENGINES = ("auto", "ray", "inline")
 _QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
@@ -131,13 +134,14 @@ def run_job(job: Job, options: Options) -> Outcome:
         prepared = prepare(job, None if options.force else _batch_size_in(folder))
         if not options.force and folder.holds_report():
             return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
+        baselines = baselines_of(job, folder)
         prepared = folder.with_sink(prepared)
         try:
             with folder.open(prepared, afresh=options.force, tell=options.tell) as checkpoint:
                 run_id = f"{started:%Y%m%dT%H%M%SZ}-{prepared.evaluation_digest[:8]}-{secrets.token_hex(2)}"
                 completed, single, described = _evaluate(prepared, options, run_id, checkpoint, stop)
                 timing = Timing(run_id, f"{started:%Y-%m-%dT%H:%M:%SZ}", time.perf_counter() - begun)
-                facts = run_facts(prepared, completed, single, described, timing)
+                facts = replace(run_facts(prepared, completed, single, described, timing), baselines=baselines)
                 data = build_report(job, completed.state.tally, len(completed.state.shards), facts)
                 if problems := problems_of(data):
                     raise OrtbatchError(f"the report breaks its own schema (a defect of ortbatch): {problems[0]}")
@@ -176,13 +180,14 @@ def check(job: Job) -> Prepared:
     """Everything that can be known before a run; raises what a run would."""
     from ortbatch.engine.prepare import prepare
 
-    return prepare(job)
+    prepared = prepare(job)
+    baselines_of(job, None)
+    return prepared
 
 
 def read_report(run_folder: str) -> Report:
     """The report of a finished run, by its folder or by the path of its report.json."""
-    folder = RunFolder(run_folder.removesuffix("report.json").rstrip("/") or ".")
-    return Report.decode(folder.read_report(), folder.file("report.json"))
+    return read_run(run_folder)
 
 
 def judge_again(report: Report, gates: Sequence[Gate] | None) -> Report:
@@ -204,11 +209,31 @@ def judge_again(report: Report, gates: Sequence[Gate] | None) -> Report:
     for number, gate in enumerate(gates):
         try:
             check_class(gate, report.classes)
+            check_baseline(gate, list(report.data.get("baselines", {})))
         except ValueError as error:
             problems.append(Problem(str(gate), f"gates[{number}]", str(error)))
     if problems:
         raise JobError(problems)
     return Report(judged(gates, report.data), report.path)
+
+
+def pick_threshold(
+    report: Report, aim: Aim | None = None, *, class_name: str | None = None, confirm: bool = False
+) -> ThresholdChoice:
+    """Choose a threshold from a stored report; nothing is run and nothing written.
+
+    Args:
+        report: of a model with scores.
+        aim: what it is chosen for; the best F1 if None.
+        class_name: class of a multiclass model, against the rest; None for the positive class.
+        confirm: choose on one half of the rows and judge on the other, instead of both on all.
+
+    Raises:
+        ReportError: if the report has no scores of the class, or no threshold does what is asked.
+    """
+    from ortbatch.report.choose import choose_threshold
+
+    return choose_threshold(report, aim or Aim(), class_name, confirm=confirm)
 
 
 def _folder(job: Job, options: Options, started: datetime) -> RunFolder:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ortbatch import __version__
+from ortbatch.earlier_commands import compare_command, history_command
 from ortbatch.errors import Interrupted, JobError, OrtbatchError
 from ortbatch.terminal import drawn, put, reader_has_left, say, tell
 
@@ -125,6 +126,24 @@ def _job_options(command: F) -> F:
     return click.argument("job", type=click.Path(dir_okay=False))(command)
 
 
+def _for_ci(command: F) -> F:
+    """--junit and --markdown."""
+    command = click.option("--markdown", metavar="FILE", help="Write the verdict as Markdown, for a CI summary.")(
+        command
+    )
+    return click.option("--junit", metavar="FILE", help="Write the verdicts as JUnit XML, a gate a test.")(command)
+
+
+def _write_for_ci(report: Report, junit: str | None, markdown: str | None) -> None:
+    from ortbatch.data.atomic import write_bytes
+    from ortbatch.report.junit import junit_xml
+    from ortbatch.report.markdown import markdown_summary
+
+    for path, made in ((junit, junit_xml), (markdown, markdown_summary)):
+        if path is not None:
+            write_bytes(path, made(report.data).encode())
+
+
 def _load(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> Job:
     from ortbatch.job import load_job
 
@@ -146,12 +165,15 @@ def _load(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> J
 @click.option("--address", metavar="ADDR", help="Ray cluster to run on.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="Exit with 0 or 1 where it would be 4.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout instead of the summary.")
+@_for_ci
 def _run(
     job: str,
     variables: tuple[str, ...],
     overrides: tuple[str, ...],
     inconclusive: str | None,
     as_json: bool,
+    junit: str | None,
+    markdown: str | None,
     **options: Any,
 ) -> None:
     """Run JOB: evaluate its model on its data, judge its gates, write the report."""
@@ -168,6 +190,7 @@ def _run(
     if outcome.repeated:
         say("this run is finished already: nothing was done (--force runs it again)")
     _print(outcome.report, as_json)
+    _write_for_ci(outcome.report, junit, markdown)
     where = f"report: {_shown(outcome.report.path)}"
     say(where) if as_json else put(f"{where}\n")
     _exit(outcome.report, inconclusive)
@@ -199,7 +222,10 @@ def _report(run: str, as_json: bool) -> None:
 @click.option("--gates", "gates", metavar="FILE", help="Other gates: a job file, or any YAML file with `gates`.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="Exit with 0 or 1 where it would be 4.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
-def _gate(run: str, gates: str | None, inconclusive: str | None, as_json: bool) -> None:
+@_for_ci
+def _gate(
+    run: str, gates: str | None, inconclusive: str | None, as_json: bool, junit: str | None, markdown: str | None
+) -> None:
     """Judge a finished RUN again, by its own or by other gates; nothing is run or written."""
     from ortbatch.api import judge_again, read_report
     from ortbatch.job.gates_file import load_gates
@@ -213,7 +239,39 @@ def _gate(run: str, gates: str | None, inconclusive: str | None, as_json: bool) 
         put(f"{encode(verdict)}\n".encode())
     else:
         put(drawn(lambda console: print_verdict(judged.data, console)))
+    _write_for_ci(judged, junit, markdown)
     _exit(judged, inconclusive)
+
+
+@_commands.command("thresholds")
+@click.argument("run")
+@click.option("--class", "class_name", metavar="NAME", help="Class of a model of many, against the rest.")
+@click.option("--min-recall", type=float, metavar="X", help="Best precision with at least this recall.")
+@click.option("--min-precision", type=float, metavar="X", help="Best recall with at least this precision.")
+@click.option("--cost", metavar="fn=A,fp=B", help="Least cost, at A a row missed and B a false alarm.")
+@click.option("--confirm", is_flag=True, help="Choose on one half of the rows and judge on the other.")
+@click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
+def _thresholds(run: str, class_name: str | None, confirm: bool, as_json: bool, **asked: Any) -> None:
+    """Choose a threshold from the report of a finished RUN: the best F1, unless an option asks for something else."""
+    from ortbatch.api import pick_threshold, read_report
+    from ortbatch.metrics.operating import Aim, costs
+    from ortbatch.report.encode import encode, plain
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    options = [f"--{name.replace('_', '-')}" for name in given]
+    if len(given) > 1:
+        raise click.UsageError(f"a threshold is chosen for one thing; give one of {' and '.join(options)}")
+    try:
+        aim = Aim(**({"cost": costs(given["cost"])} if "cost" in given else given))
+    except ValueError as error:
+        raise click.UsageError(f"{options[0]}: {error}") from None
+    choice = pick_threshold(read_report(run), aim, class_name=class_name, confirm=confirm)
+    if as_json:
+        put(f"{encode(plain(choice.as_json()))}\n".encode())
+        return
+    from ortbatch.report.threshold_text import print_choice
+
+    put(drawn(lambda console: print_choice(choice, console)))
 
 
 @_commands.command("schema")
@@ -229,6 +287,10 @@ def _schema(what: str) -> None:
 
         schema = REPORT_SCHEMA
     put(json.dumps(schema, indent=2) + "\n")
+
+
+_commands.add_command(compare_command)
+_commands.add_command(history_command)
 
 
 def _print(report: Report, as_json: bool) -> None:

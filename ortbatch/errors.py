@@ -6,7 +6,7 @@
     ├── DataError                 2   the data cannot be planned, or does not fit the job
     ├── PreflightError            2   several of job, model and data are wrong: all of it at once
     ├── RunFolderError            2   the run folder cannot be written, or holds another run
-    ├── ReportError               2   a stored report cannot be read
+    ├── ReportError               2   a stored report cannot be read, or cannot say what is asked of it
     ├── ShardError                3   a shard failed during the run
     ├── MergeError                5   two values of unlike layouts were merged (a defect of ortbatch)
     ├── StorageError              5   storage failed, another attempt may pass
@@ -93,7 +93,7 @@ class RunFolderError(OrtbatchError):
 
 
 class ReportError(OrtbatchError):
-    """A stored report cannot be read."""
+    """A stored report cannot be read, or cannot say what is asked of it."""
 
     exit_code = 2
 

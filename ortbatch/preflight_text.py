@@ -42,6 +42,9 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     console.print(Text(f"task: {task}; {len(decision.classes)} classes: {shown}"))
     labels = evaluation.labels
     console.print(Text(f"label: column {name(labels.column)}, by {labels.by}"))
+    for cut in evaluation.cuts:
+        pooled = f", {cut.pooled:,} rarer ones together" if cut.pooled else ""
+        console.print(Text(f"slices: by {_some(cut.by, 8)}: {len(cut.values):,}{pooled}"))
     company = f"{prepared.dependence.labels:,} of {prepared.dependence.rows:,}"
     size = f"{evaluation.batch_size:,} (by {prepared.batch_size_by}: {prepared.tuning.why})"
     console.print(Text(f"batch size: {size}; labels that depend on the batch: {company}"))

@@ -86,6 +86,18 @@ class Reader:
         for piece in shard.pieces:
             yield from self._read_piece(shard.files[piece.file], piece)
 
+    def footer(self, planned: PlannedFile) -> Footer:
+        """The footer of a file, still the one that was planned.
+
+        Raises:
+            DataError: if the file changed since it was planned.
+            StorageError: if storage failed.
+        """
+        try:
+            return self._opened(planned).footer
+        except OSError as error:
+            raise storage_error(planned.uri, error) from None
+
     def _read_piece(self, planned: PlannedFile, piece: Piece) -> Iterator[Block]:
         group = piece.first_group
         try:

@@ -7,6 +7,7 @@ import pyarrow as pa
 from ortbatch.data.binding import TensorSpec, bind_inputs, check_columns
 from ortbatch.data.filters import check_terms
 from ortbatch.data.labels import check_label_type, label_family
+from ortbatch.data.slices import check_sliceable, slice_family
 from ortbatch.data.transform import Transform
 from ortbatch.engine.feeder import Inputs
 from ortbatch.errors import Complaints, DataError
@@ -47,6 +48,8 @@ class Contract:
             check_terms(schema, self._job.data.filter or (), where)
         with complaints.heard():
             self._check_kept(schema, where)
+        with complaints.heard():
+            self._check_slices(schema, where)
         self.schema = self.schema or schema
         complaints.raise_all()
 
@@ -102,6 +105,27 @@ class Contract:
                 raise DataError(
                     f"{where}: column `{name}` of predictions.columns holds {other}; in the first file it holds "
                     f"{first}. Write both alike."
+                )
+
+    def _check_slices(self, schema: pa.Schema, where: str) -> None:
+        """Every file has the columns that cut the rows, and they hold the same."""
+        asked = [(name, spec.bins is not None) for spec in self._job.slices for name in spec.column]
+        missing = dict.fromkeys(name for name, _ in asked if len(schema.get_all_field_indices(name)) != 1)
+        if missing:
+            raise DataError(
+                f"{where}: slices ask for {', '.join(missing)}; columns: {', '.join(schema.names[:20])}."
+            )  # fmt: skip
+        known = self.schema or schema
+        for name, by_bins in asked:
+            check_sliceable(schema.field(name), where, by_bins=by_bins)
+            # What is missing in the first file, or there twice, was told of it.
+            if len(known.get_all_field_indices(name)) != 1:
+                continue
+            first, other = known.field(name).type, schema.field(name).type
+            if slice_family(first) != slice_family(other):
+                raise DataError(
+                    f"{where}: column `{name}` of slices holds {other}; in the first file it holds {first}. Write both "
+                    "alike."
                 )
 
     def _check_transform(self, schema: pa.Schema, where: str) -> None:

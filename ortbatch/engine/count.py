@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ortbatch.engine.evaluation import UNLABELLED, Evaluation, without
+from ortbatch.engine.evaluation import UNLABELLED, Evaluation, known_labels, without
 from ortbatch.metrics.agreement import Agreement
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import ScoreHistogram, joint_cells
+from ortbatch.metrics.slices import confusion_cells, score_cells
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
-from ortbatch.metrics.tally import Tally
+from ortbatch.metrics.tally import CONFIDENCE, RANKS, Tally
 from ortbatch.model.outputs import Scored, score
 from ortbatch.model.probabilities import Index
 
@@ -61,6 +63,8 @@ class Outcome:
         answers: for the N rows.
         rejected: reason → rows that the model never saw.
         filtered: rows that the filter left out.
+        rejected_labels: int64[M], class indices of the rejected rows that have one.
+        slices: int64[N, K], the slice of each row for each way to cut; None if there is none.
     """
 
     file: int | NDArray[np.int64]
@@ -69,6 +73,8 @@ class Outcome:
     answers: Answers
     rejected: Mapping[str, int]
     filtered: int
+    rejected_labels: NDArray[np.int64]
+    slices: NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
@@ -90,11 +96,16 @@ class Count:
         self._evaluated = self._unlabelled = self._filtered = 0
         self._rejected: Counter[tuple[int, str]] = Counter()
         self._latencies: list[int] = []
-        self._log_loss = self._brier = FixedSum.empty()
+        self._log_loss = self._brier = self._log_loss_squares = self._brier_squares = FixedSum.empty()
+        self._confidence: list[NDArray[np.int64]] = []
+        self._ranks: list[NDArray[np.int64]] = []
         self._own = Agreement.empty()
         self._labels: list[NDArray[np.int64]] = []
         self._predicted: list[NDArray[np.int64]] = []
         self._cells: list[list[NDArray[np.int64]]] = [[] for _ in self._curves]
+        self._rejected_labels: list[NDArray[np.int64]] = []
+        self._slice_cells: list[NDArray[np.int64]] = []
+        self._slice_scores: list[NDArray[np.int64]] = []
         self._gathered = 0
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
@@ -102,6 +113,7 @@ class Count:
         for outcome in outcomes:
             self._filtered += outcome.filtered
             self._latencies += outcome.answers.latencies
+            self._rejected_labels.append(outcome.rejected_labels)
             if outcome.rejected:
                 assert isinstance(outcome.file, int)
                 self._rejected.update({(outcome.file, reason): rows for reason, rows in outcome.rejected.items()})
@@ -111,8 +123,10 @@ class Count:
         labels, half = _joined([o.labels for o in full]), _joined([o.half for o in full])
         raw = _joined([o.answers.raw for o in full])
         own = None if full[0].answers.own is None else _joined([o.answers.own for o in full]).reshape(-1)
+        slices = None if full[0].slices is None else _joined([o.slices for o in full])
+        rows = _Rows(labels, half, own, slices)
         for run in _runs(raw):
-            self._add(_Rows(labels[run], half[run], raw[run], None if own is None else own[run]), full, run.start)
+            self._add(raw[run], rows.select(run), full, run.start)
 
     def tally(self) -> Tally:
         """All that was counted since the last time, without the times of stages."""
@@ -120,26 +134,30 @@ class Count:
         done, self._done = self._done, []
         return done[0] if len(done) == 1 else Tally.merged(done)
 
-    def _add(self, rows: _Rows, outcomes: Sequence[Outcome], start: int) -> None:
+    def _add(self, raw: NDArray[Any], rows: _Rows, outcomes: Sequence[Outcome], start: int) -> None:
         """Count a run of rows: those of some outcomes from row `start` of them on."""
-        scored = score(self._decision, rows.raw)
-        labels, half, own = rows.labels, rows.half, rows.own
+        scored = score(self._decision, raw)
         if scored.bad:
-            good, _ = without(scored.bad, len(labels))
+            good, _ = without(scored.bad, len(raw))
+            self._rejected_labels.append(known_labels(np.delete(rows.labels, good)))
             files = [np.broadcast_to(outcome.file, len(outcome.labels)) for outcome in outcomes]
-            self._reject(scored.bad, np.concatenate(files)[start : start + len(labels)])
-            scored, labels, half, own = scored.select(good), labels[good], half[good], _taken(own, good)
-        if labels.size and labels.min() == UNLABELLED:
-            labelled = np.flatnonzero(labels != UNLABELLED)
-            self._unlabelled += len(labels) - len(labelled)
-            scored, labels, half, own = scored.select(labelled), labels[labelled], half[labelled], _taken(own, labelled)
+            self._reject(scored.bad, np.concatenate(files)[start : start + len(raw)])
+            scored, rows = scored.select(good), rows.select(good)
+        if rows.labels.size and rows.labels.min() == UNLABELLED:
+            labelled = np.flatnonzero(rows.labels != UNLABELLED)
+            self._unlabelled += len(rows.labels) - len(labelled)
+            scored, rows = scored.select(labelled), rows.select(labelled)
+        labels, half, own = rows.labels, rows.half, rows.own
         self._evaluated += len(labels)
         self._sum_losses(scored, labels)
+        self._note_confidence(scored, labels, half)
         if own is not None:
             agreeing = int((self._decision.places(own) == scored.predicted).sum())
             self._own = self._own.merge(Agreement(len(labels), agreeing))
         self._labels.append(labels)
         self._predicted.append(scored.predicted)
+        if rows.slices is not None:
+            self._note_slices(scored, labels, rows.slices)
         for curve, (place, cells) in enumerate(zip(self._curves, self._cells, strict=True)):
             cells.append(joint_cells(scored.log_odds[:, curve], labels == place, half, self._empty.scores.bins))
         self._gathered += len(labels) * (2 + len(self._curves))
@@ -151,10 +169,38 @@ class Count:
         if scored.probabilities is None or not labels.size:
             return
         own = scored.probabilities.own(labels)
-        self._brier = self._brier.merge(FixedSum.of(scored.probabilities.squared_error(labels, own)))
+        error = scored.probabilities.squared_error(labels, own)
+        self._brier = self._brier.merge(FixedSum.of(error))
         loss = np.clip(own, _LOG_LOSS_CLIP, 1 - _LOG_LOSS_CLIP, out=own)
         np.log(loss, out=loss)
         self._log_loss = self._log_loss.merge(FixedSum.of(np.negative(loss, out=loss)))
+        if self._decision.positive is None:
+            # A binary model's follow from its score histogram.
+            self._log_loss_squares = self._log_loss_squares.merge(FixedSum.of(np.square(loss, out=loss)))
+            self._brier_squares = self._brier_squares.merge(FixedSum.of(np.square(error, out=error)))
+
+    def _note_confidence(self, scored: Scored, labels: NDArray[np.int64], half: NDArray[np.uint8]) -> None:
+        """How sure a multiclass model is of its prediction, and how far down its list the label stands."""
+        if scored.probabilities is None or self._decision.positive is not None or not labels.size:
+            return
+        if self._curves:
+            sure = scored.log_odds[np.arange(labels.size), scored.predicted]
+        else:
+            likely = scored.probabilities.own(scored.predicted)
+            with np.errstate(divide="ignore"):
+                sure = np.log(likely) - np.log1p(-likely)
+        self._confidence.append(joint_cells(sure, scored.predicted == labels, half, self._empty.confidence.bins))
+        self._ranks.append(np.minimum(scored.probabilities.rank(labels), RANKS))
+        self._gathered += 2 * labels.size
+
+    def _note_slices(self, scored: Scored, labels: NDArray[np.int64], slices: NDArray[np.int64]) -> None:
+        """The same rows once more for each way to cut."""
+        classes = len(self._decision.classes)
+        self._slice_cells.append(confusion_cells(slices, labels * classes + scored.predicted, classes))
+        if self._empty.slices.scores.shape[0]:
+            truth = labels == self._curves[0]
+            self._slice_scores.append(score_cells(slices, scored.log_odds[:, 0], truth))
+        self._gathered += 2 * slices.size
 
     def _reject(self, bad: Mapping[str, NDArray[np.bool_]], files: NDArray[np.int64]) -> None:
         """Count rows without a usable score, each under its first reason; files int64[N] says whose they are."""
@@ -172,9 +218,23 @@ class Count:
         confusion = ConfusionMatrix.of(classes, _joined(self._labels), _joined(self._predicted))
         scores = ScoreHistogram.of_cells(curves, self._empty.scores.bins, [_joined(cells) for cells in self._cells])
         latency = LatencyHistogram.of(np.array(self._latencies, np.int64))
+        confidence = ScoreHistogram.of_cells(CONFIDENCE, self._empty.confidence.bins, [_joined(self._confidence)])
         tally = Tally(
-            coverage, confusion, scores, self._log_loss, self._brier, latency, StageTimes.empty(), self._own
-        )  # fmt: skip
+            coverage,
+            confusion,
+            scores,
+            self._log_loss,
+            self._brier,
+            latency,
+            StageTimes.empty(),
+            self._own,
+            confidence,
+            Cells.of(self._empty.ranks.shape, _joined(self._ranks)),
+            self._log_loss_squares,
+            self._brier_squares,
+            Cells.of(self._empty.rejected_labels.shape, _joined(self._rejected_labels)),
+            slices=self._empty.slices.of_cells(_joined(self._slice_cells), _joined(self._slice_scores)),
+        )
         self._done.append(tally)
         if len(self._done) >= _TALLIES_KEPT:
             self._done = [Tally.merged(self._done)]
@@ -183,22 +243,23 @@ class Count:
 
 @dataclass(frozen=True)
 class _Rows:
-    """N rows: labels int64[N], half uint8[N], raw output [N, ...], the model's own labels [N] if it has some."""
+    """N rows: labels int64[N], half uint8[N]; the model's own labels [N] and slices int64[N, K] if there are some."""
 
     labels: NDArray[np.int64]
     half: NDArray[np.uint8]
-    raw: NDArray[Any]
     own: NDArray[Any] | None
+    slices: NDArray[np.int64] | None
+
+    def select(self, rows: slice | NDArray[np.intp]) -> _Rows:
+        """Some of them, in this order."""
+        own = None if self.own is None else self.own[rows]
+        return _Rows(self.labels[rows], self.half[rows], own, None if self.slices is None else self.slices[rows])
 
 
 def _runs(raw: NDArray[Any]) -> Iterator[slice]:
     """Places of rows whose scores stay in a core's cache."""
     step = max(_RUN_ROWS_AT_LEAST, _RUN_VALUES // max(1, raw.size // len(raw)))
     return (slice(start, start + step) for start in range(0, len(raw), step))
-
-
-def _taken(own: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:
-    return None if own is None else own[rows]
 
 
 def _joined(arrays: Sequence[Any]) -> NDArray[Any]:

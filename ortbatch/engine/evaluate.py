@@ -23,7 +23,7 @@ from ortbatch.data.reader import Block, Reader
 from ortbatch.data.transform import TRANSFORM_ERROR
 from ortbatch.engine.clock import Clock
 from ortbatch.engine.count import Answers, Count, Outcome
-from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
+from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode, known_labels
 from ortbatch.engine.feeder import Feeder
 from ortbatch.engine.predictions import ShardPredictions
 from ortbatch.engine.state import Part
@@ -142,6 +142,7 @@ class Stream:
             table = blocks[0].table if len(blocks) == 1 else pa.concat_tables([block.table for block in blocks])
             rows = decode(self._evaluation, table)
             owner, half = _owner(blocks), _halves(blocks, files)
+            slices = self._evaluation.slices(table)
         if len(blocks) > 1 and rows.rejected:
             # Each rejected row is counted for its file.
             for block in blocks:
@@ -150,19 +151,24 @@ class Stream:
         if self._writer is not None:
             self._begin_block(self._writer, table, rows)
         half, owner = half[rows.kept], owner if isinstance(owner, int) else owner[rows.kept]
+        slices = None if slices is None else slices[rows.kept]
         rejected = {reason: places.size for reason, places in rows.rejected.items()}
+        lost = rows.rejected_labels
         filtered, step = rows.filtered, self._rows_of_window()
         for start in range(0, max(rows.feeder.rows, 1), step):
             stop = min(start + step, rows.feeder.rows)
             answers = self._infer(rows.feeder, start, stop, clock)
             labels = rows.labels[answers.rows]
-            if len(labels) < stop - start:
+            if not isinstance(answers.rows, slice) and len(labels) < stop - start:
                 rejected = {**rejected, TRANSFORM_ERROR: stop - start - len(labels)}
+                undone = np.setdiff1d(np.arange(start, stop), answers.rows)
+                lost = np.concatenate([lost, known_labels(rows.labels[undone])])
             if self._writer is not None:
                 self._note_answers(self._writer, rows, answers, start, stop, clock)
             file = owner if isinstance(owner, int) else owner[answers.rows]
-            yield Outcome(file, labels, half[answers.rows], answers, rejected, filtered)
-            rejected, filtered = {}, 0
+            cut = None if slices is None else slices[answers.rows]
+            yield Outcome(file, labels, half[answers.rows], answers, rejected, filtered, lost, cut)
+            rejected, filtered, lost = {}, 0, lost[:0]
 
     @staticmethod
     def _begin_block(writer: ShardPredictions, table: pa.Table, rows: DecodedRows) -> None:

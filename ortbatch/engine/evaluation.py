@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from ortbatch.data.features import Feed
 from ortbatch.data.filters import Term, matching
 from ortbatch.data.labels import NULL_LABEL, Labels
+from ortbatch.data.slices import places_of
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.predictions import Kept, Sink
+from ortbatch.metrics.slices import Cut
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.outputs import Decision
 
@@ -37,6 +39,7 @@ class Evaluation:
         score_unlabelled: are rows without a label scored, or rejected?
         kept: what predictions hold, if they are written.
         sink: where they go.
+        cuts: ways to cut the rows that are reported apart.
     """
 
     inputs: Inputs
@@ -48,13 +51,15 @@ class Evaluation:
     score_unlabelled: bool = False
     kept: Kept | None = None
     sink: Sink | None = None
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """Columns that are read, each once."""
         filtered = [column for column, _, _ in self.terms]
         kept = self.kept.fields.names if self.kept is not None else ()
-        return list(dict.fromkeys([*self.inputs.columns, self.labels.column, *filtered, *kept]))
+        cutting = [column for cut in self.cuts for column in cut.by]
+        return list(dict.fromkeys([*self.inputs.columns, self.labels.column, *filtered, *kept, *cutting]))
 
     def by_rows(self) -> Evaluation:
         """The same for the model as its file has it: all inputs row by row."""
@@ -69,7 +74,15 @@ class Evaluation:
 
     def empty(self) -> Tally:
         """The tally of no rows."""
-        return Tally.empty(self.decision.classes, self.decision.curves)
+        return Tally.empty(self.decision.classes, self.decision.curves, self.cuts)
+
+    def slices(self, table: pa.Table) -> NDArray[np.int64] | None:
+        """The slice of each row among all slices, for each cut, int64[N, K]; None where nothing is cut."""
+        if not self.cuts:
+            return None
+        first = np.cumsum([0, *(cut.slices for cut in self.cuts)])
+        columns = [places_of(cut, table) + start for cut, start in zip(self.cuts, first[:-1], strict=True)]
+        return np.column_stack(columns)
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,7 @@ class DecodedRows:
         rejected: reason → places of rows that are left out; a row with several reasons counts under the first.
         filtered: rows that the job's filter leaves out.
         chosen: places of all others, and their class indices; UNLABELLED where there is none.
+        rejected_labels: int64[M], class indices of the rejected rows that have one.
     """
 
     feeder: Feeder
@@ -91,6 +105,7 @@ class DecodedRows:
     rejected: dict[str, NDArray[np.int64]]
     filtered: int
     chosen: tuple[NDArray[np.int64] | slice, NDArray[np.int64]]
+    rejected_labels: NDArray[np.int64]
 
 
 def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
@@ -110,15 +125,23 @@ def decode(evaluation: Evaluation, table: pa.Table) -> DecodedRows:
     bad = {**bad, **feeder.bad}
     places: NDArray[np.int64] | slice = slice(None) if chosen is None else chosen
     if not bad:
-        return DecodedRows(feeder, labels, places, {}, filtered, (places, labels))
+        return DecodedRows(feeder, labels, places, {}, filtered, (places, labels), labels[:0])
     kept, rejected = without(bad, table.num_rows)
     known = places, labels
+    lost = labels[:0]
     if rejected:
+        lost = known_labels(np.delete(labels, kept))
         feeder.keep(kept)
         labels = labels[kept]
         if chosen is not None:
             rejected = {reason: chosen[rows] for reason, rows in rejected.items()}
-    return DecodedRows(feeder, labels, kept if chosen is None else chosen[kept], rejected, filtered, known)
+    return DecodedRows(feeder, labels, kept if chosen is None else chosen[kept], rejected, filtered, known, lost)
+
+
+def known_labels(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of int64[N] that are class indices."""
+    known: NDArray[np.int64] = labels[labels != UNLABELLED]
+    return known
 
 
 def without(

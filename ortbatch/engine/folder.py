@@ -34,7 +34,7 @@ TABLE = "metrics.csv"
 _CHECKPOINT = "checkpoint"
 _ANY = "\0"
 _IDENTITY_FIRST = '{"identity": '
-_NAMES = {"evaluation": "what is evaluated (inputs, labels, classes, positive class, threshold)"}
+_NAMES = {"evaluation": "what is evaluated (inputs, labels, classes, positive class, threshold, slices)"}
 
 
 @dataclass(frozen=True)

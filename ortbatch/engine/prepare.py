@@ -19,6 +19,7 @@ from ortbatch.data.labels import (
     is_integer_name,
 )
 from ortbatch.data.plan import Plan, make_plan, sampled
+from ortbatch.data.survey import survey
 from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.contract import Contract
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
@@ -39,7 +40,7 @@ from ortbatch.engine.tune import TUNED_FROM_ROWS, tune
 from ortbatch.engine.turned import provable_columns
 from ortbatch.errors import Complaints, DataError, JobError, ModelError, Problem
 from ortbatch.job import Job
-from ortbatch.job.gates import check_class
+from ortbatch.job.gates import check_class, check_slice
 from ortbatch.model.outputs import Decision, Output, choose_output, settle_output
 from ortbatch.model.own_label import settle_by_place
 from ortbatch.model.session import OnnxModel
@@ -88,7 +89,7 @@ def prepare(job: Job, batch_size_there: int | None = None) -> Prepared:
     assert output is not None
     assert plan is not None
     try:
-        return _tuned(_fit(job, *opened, plan, contract, output), opened[1], batch_size_there)
+        return _tuned(_cut(_fit(job, *opened, plan, contract, output)), opened[1], batch_size_there)
     except MemoryError as error:
         said = f"out of memory with the first rows: {error}. Lower `model.batch_size`, or free some."
         raise ModelError(said) from None
@@ -169,6 +170,12 @@ def _fit(
     return Prepared(
         job, file, plan, contract.schema, evaluation, decoded, dependence, how, Tuning(_WHY[how]), row_bytes
     )
+
+
+def _cut(prepared: Prepared) -> Prepared:
+    """The same with the slices that the data hold."""
+    cuts = survey(prepared.plan, prepared.job.slices, available_cpus())
+    return replace(prepared, evaluation=replace(prepared.evaluation, cuts=cuts))
 
 
 def _tuned(prepared: Prepared, model: OnnxModel, there: int | None) -> Prepared:
@@ -277,6 +284,7 @@ def _check_gates(job: Job, decision: Decision) -> None:
     for number, gate in enumerate(job.gates):
         try:
             check_class(gate, decision.classes)
+            check_slice(gate, [spec.column for spec in job.slices])
         except ValueError as error:
             problems.append(Problem(str(gate), f"gates.{number}", str(error)))
     if problems:

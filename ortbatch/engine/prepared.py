@@ -97,7 +97,7 @@ class Prepared:
 
     @cached_property
     def evaluation_digest(self) -> str:
-        """Sha256 of what the counts depend on: model, data plan, binding, output, threshold."""
+        """Sha256 of what the counts depend on: model, data plan, binding, output, threshold, slices."""
         decision, inputs = self.evaluation.decision, self.evaluation.inputs
         parts = {
             "model": self.model.sha256,
@@ -109,6 +109,7 @@ class Prepared:
             "filter": self.evaluation.terms,
             "unlabelled": self.evaluation.score_unlabelled,
             "decision": asdict(replace(decision, output=replace(decision.output, inferred=""))),
+            **({"slices": [asdict(cut) for cut in self.evaluation.cuts]} if self.evaluation.cuts else {}),
         }
         return _digest(parts)
 

@@ -30,6 +30,7 @@ from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import ScoreHistogram
+from ortbatch.metrics.slices import Cut, SliceCounts
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
 from ortbatch.metrics.tally import Tally
@@ -41,7 +42,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         RunState, ShardSet, Part, Tally, Coverage, ConfusionMatrix, ScoreHistogram, Cells, FixedSum, LatencyHistogram,
-        StageTimes, Agreement,
+        StageTimes, Agreement, SliceCounts, Cut,
     )
 }  # fmt: skip
 _WRONG = (

@@ -16,5 +16,5 @@ def warm_up(model: OnnxModel, evaluation: Evaluation) -> None:
     raw, *own = model.run(evaluation.decision.output.reads, feed)
     answers = Answers(slice(0, rows), raw, own[0] if own else None, [])
     count = Count(evaluation)
-    count.add([Outcome(0, np.zeros(rows, np.int64), np.zeros(rows, np.uint8), answers, {}, 0)])
+    count.add([Outcome(0, np.zeros(rows, np.int64), np.zeros(rows, np.uint8), answers, {}, 0, np.empty(0, np.int64))])
     count.tally()

@@ -18,8 +18,17 @@ from ortbatch.job.tree import Complaint, Tree, refuse_odd_scalars
 M = TypeVar("M", bound=BaseModel)
 
 
-def build(model: type[M], tree: Tree, folder: Path, variables: Mapping[str, str]) -> M:
+def build(
+    model: type[M], tree: Tree, folder: Path, variables: Mapping[str, str], *, any_slice: bool = False
+) -> M:  # fmt: skip
     """Check the tree, whose root is a mapping, and make the job of it.
+
+    Args:
+        model: the kind of job.
+        tree: what is given.
+        folder: where relative paths begin.
+        variables: what fills `{name}`.
+        any_slice: gates may be about slices that are not asked for here.
 
     Raises:
         JobError: with every problem, in the order of the file.
@@ -31,7 +40,10 @@ def build(model: type[M], tree: Tree, folder: Path, variables: Mapping[str, str]
     known: list[Complaint] = []
     job: M | None = None
     try:
-        job = model.model_validate({**keys, **given}, context={"classes": _known_classes(keys)})
+        known_slices = None if any_slice else _known_slices(keys)
+        names = None if any_slice else _known_names(keys.get("baselines"))
+        context = {"classes": _known_classes(keys), "slices": known_slices, "baselines": names}
+        job = model.model_validate({**keys, **given}, context=context)
     except ValidationError as error:
         known = explain(error, schema_of(model))
     known += [Complaint((key,), unknown_key(key, allowed_keys(schema_of(model), ()))) for key in reserved]
@@ -52,3 +64,25 @@ def _known_classes(keys: dict[str, Any]) -> tuple[str, ...] | None:
         return tuple(class_name(name) for name in classes)
     except ValueError:
         return None
+
+
+def _known_names(baselines: object) -> tuple[str, ...] | None:
+    """Names of the baselines, if there may be any."""
+    if baselines is None:
+        return ()
+    return tuple(map(str, baselines)) if isinstance(baselines, dict) else None
+
+
+def _known_slices(keys: dict[str, Any]) -> list[list[str]] | None:
+    """Columns of each of the slices, if they are well written."""
+    slices = keys.get("slices", [])
+    if not isinstance(slices, list | tuple):
+        return None
+    known: list[list[str]] = []
+    for spec in slices:
+        column = spec.get("column") if isinstance(spec, dict) else spec
+        columns = [column] if isinstance(column, str) else column
+        if not isinstance(columns, list | tuple) or not all(isinstance(name, str) for name in columns):
+            return None
+        known.append(list(columns))
+    return known

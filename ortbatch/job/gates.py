@@ -20,7 +20,18 @@ from ortbatch.job.data_spec import ClassName
 from ortbatch.job.later import refuse_later
 from ortbatch.job.part import Part, Text
 from ortbatch.job.wording import did_you_mean, got, shortened
-from ortbatch.metrics.reference import MetricRef, bounds, check, number, scan
+from ortbatch.metrics.reference import (
+    CLASSES_OF_SLICES,
+    OPERATING,
+    MetricRef,
+    bounds,
+    check,
+    has_interval,
+    lower_is_better,
+    number,
+    scan,
+    sliced,
+)
 
 Operator = Literal[">=", ">", "<=", "<", "=="]
 
@@ -66,7 +77,7 @@ class GateMapping(Part):
         if self.slice:
             ref = replace(ref, slice=tuple(self.slice.items()))
         if self.max_drop is not None:
-            return Gate(ref, ">=", -self.max_drop, self.versus, self.confidence)
+            return Gate.on_drop(ref, self.max_drop, cast(str, self.versus), self.confidence)
         if self.max is not None:
             return Gate(ref, "<=", self.max, None, self.confidence)
         return Gate(ref, ">=", cast(float, self.min), None, self.confidence)
@@ -91,7 +102,8 @@ class Gate:
 
     def __str__(self) -> str:
         against = f" versus {self.versus}" if self.versus is not None else ""
-        return f"{self.metric}{against} {self.op} {_plain(self.limit)}"
+        sure = f" (confidence {self.confidence:.12g})" if self.confidence is not None else ""
+        return f"{self.metric}{against} {self.op} {_plain(self.limit)}{sure}"
 
     @classmethod
     def parse(cls, text: str) -> Gate:
@@ -110,12 +122,19 @@ class Gate:
             raise ValueError(f"expected {form}; cannot read {got(rest)} after `{ref}`")
         return cls(ref, cast(Operator, match[1]), number(match[2].strip()))
 
+    @classmethod
+    def on_drop(cls, ref: MetricRef, max_drop: float, versus: str, confidence: float | None = None) -> Gate:
+        """The gate that allows a loss of `max_drop` against `versus`: a fall, or a rise where lower is better."""
+        if lower_is_better(ref.name):
+            return cls(ref, "<=", float(max_drop), versus, confidence)
+        return cls(ref, ">=", 0.0 - max_drop, versus, confidence)
+
     def as_key(self) -> str | dict[str, Any]:
         """The gate as a job file writes it: text, or a mapping where the text form cannot say it."""
         if self.versus is None and self.confidence is None:
             return str(self)
         if self.versus is not None:
-            limit: dict[str, Any] = {"versus": self.versus, "max_drop": -self.limit}
+            limit: dict[str, Any] = {"versus": self.versus, "max_drop": abs(self.limit)}
         else:
             limit = {"min" if self.op == ">=" else "max": self.limit}
         confidence = {} if self.confidence is None else {"confidence": self.confidence}
@@ -149,12 +168,15 @@ def _gate(value: Any, handler: core_schema.ValidatorFunctionWrapHandler, info: c
         gate = handler(value).gate()
     refuse_later("gates.metric", gate.metric.name)
     check(gate.metric)
-    if gate.metric.slice:
-        refuse_later("gates.slice", str(gate.metric).partition("@")[2])
     low, high = bounds(gate.metric.name)
     if gate.versus is None and not low <= gate.limit <= high:
         raise ValueError(f"`{gate.metric.name}` lies between {low:g} and {high:g}, the limit is {_plain(gate.limit)}")
-    check_class(gate, (info.context or {}).get("classes"))
+    known = info.context or {}
+    check_class(gate, known.get("classes"))
+    check_slice(gate, known.get("slices"))
+    check_baseline(gate, known.get("baselines"))
+    if gate.confidence is not None and gate.versus is None and not has_interval(gate.metric.name):
+        raise ValueError(f"`{gate.metric.name}` has no interval to be sure by; leave `confidence` out")
     return gate
 
 
@@ -173,6 +195,58 @@ def check_class(gate: Gate, classes: Sequence[str] | None) -> None:
     if class_name is None and name in ("precision", "recall", "f1", "specificity") and len(classes) > 2:
         macro = f", or {name}_macro" if name != "specificity" else ""
         raise ValueError(f"`{name}` needs a class where there are {len(classes)}: `{name}[{classes[0]}]`{macro}")
+    if class_name is None and name in OPERATING and len(classes) > 2:
+        example = replace(gate.metric, class_name=classes[0])
+        raise ValueError(f"`{name}` needs a class where there are {len(classes)}: `{example}`")
+    if gate.metric.slice:
+        _check_sliced(gate.metric, classes)
+
+
+def _check_sliced(metric: MetricRef, classes: Sequence[str]) -> None:
+    """Refuse a metric that is not kept for slices of a model with these classes."""
+    kept = sliced(len(classes), of_class=metric.class_name is not None)
+    if metric.name in kept:
+        return
+    whose = f"{len(classes)} classes" if metric.class_name is None else f"a class of {len(classes)}"
+    if not kept:
+        raise ValueError(
+            f"slices keep metrics of a class for up to {CLASSES_OF_SLICES} classes; there are {len(classes)}"
+        )
+    raise ValueError(f"`{metric.name}` of {whose} is not kept for slices; kept are {', '.join(kept)}")
+
+
+def check_slice(gate: Gate, slices: Sequence[Sequence[str]] | None) -> None:
+    """Refuse a gate on a slice that the job does not ask for; `slices` is None where they are not known.
+
+    Args:
+        gate: the gate.
+        slices: columns of each of the job's slices.
+
+    Raises:
+        ValueError: its columns are not exactly those of one of them.
+    """
+    columns = [column for column, _ in gate.metric.slice]
+    if slices is None or not columns or any(set(columns) == set(known) for known in slices):
+        return
+    if not slices:
+        raise ValueError(f"the job has no slices by {', '.join(columns)}; ask for them with `slices: [[...]]`")
+    known = "; ".join(", ".join(by) for by in slices)
+    raise ValueError(f"the job has no slices by {shortened(', '.join(columns))}; its slices are by: {shortened(known)}")
+
+
+def check_baseline(gate: Gate, names: Sequence[str] | None) -> None:
+    """Refuse a gate against a baseline that there is not; `names` is None where they are not known.
+
+    Raises:
+        ValueError: `versus` is none of `names`.
+    """
+    if gate.versus is None or names is None or gate.versus in names:
+        return
+    if not names:
+        form = f"`baselines: {{{shortened(gate.versus)}: {{run: FOLDER}}}}`"
+        raise ValueError(f"there is no baseline `{shortened(gate.versus)}`; name an earlier run with {form}")
+    named = shortened(", ".join(names))
+    raise ValueError(f"versus {got(gate.versus)} is none of the baselines {named}{did_you_mean(gate.versus, names)}")
 
 
 def _plain(limit: float) -> str:

@@ -12,6 +12,7 @@ from ortbatch.job.build import build
 from ortbatch.job.document import read_document
 from ortbatch.job.gates import Gate
 from ortbatch.job.job import Job
+from ortbatch.job.tree import tree_of
 
 # Gates are checked as part of a job: this one asks for nothing else.
 _REST = {"name": "gates", "model": "model.onnx", "data": {"path": "data", "label": "label"}}
@@ -27,7 +28,7 @@ def load_gates(path: str | Path) -> tuple[Gate, ...]:
     if "gates" not in tree.value and not tree.complaints:
         raise JobError([Problem(str(path), "gates", "missing; expected a list of gates")])
     tree = replace(tree, value={**_REST, "gates": tree.value.get("gates", [])})
-    return build(Job, tree, Path(path).parent.absolute(), {}).gates
+    return build(Job, tree, Path(path).parent.absolute(), {}, any_slice=True).gates
 
 
 def stored_gates(keys: Sequence[object]) -> tuple[Gate, ...]:
@@ -36,7 +37,8 @@ def stored_gates(keys: Sequence[object]) -> tuple[Gate, ...]:
     Raises:
         JobError: if this version does not know one of them.
     """
-    return Job.from_mapping({**_REST, "gates": _without_fields(keys)}).gates
+    tree = tree_of({**_REST, "gates": _without_fields(keys)}, "job")
+    return build(Job, tree, Path().absolute(), {}, any_slice=True).gates
 
 
 def _without_fields(value: Any) -> Any:

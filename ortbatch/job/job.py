@@ -40,6 +40,13 @@ def _run_dir(template: str) -> str:
     return template
 
 
+def _distinct_slices(slices: tuple[SliceSpec, ...]) -> tuple[SliceSpec, ...]:
+    for place, spec in enumerate(slices):
+        if any(set(spec.column) == set(earlier.column) for earlier in slices[:place]):
+            raise ValueError(f"two slices are by {', '.join(spec.column)}; leave one of them out")
+    return slices
+
+
 class LatencySpec(Part):
     """Latency of single predictions: one row at a time, in a session of its own."""
 
@@ -79,7 +86,9 @@ class Job(Part):
     threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="Score from which on a binary model says positive."
     )
-    slices: Many[SliceSpec] = Field((), description="Parts of the rows to report apart.")
+    slices: Annotated[Many[SliceSpec], AfterValidator(_distinct_slices)] = Field(
+        (), description="Parts of the rows to report apart."
+    )
     latency: LatencySpec = Field(LatencySpec(), description="How latency of single predictions is measured.")
     baselines: Mapping[Text, Baseline] = Field({}, description="Other models on the same rows.")
     checks: ChecksSpec | None = Field(None, description="Compare with the training data.")

@@ -35,22 +35,19 @@ def _given(value: Any) -> bool:
     return value not in (None, (), {})
 
 
+def _other_than_runs(baselines: Any) -> bool:
+    return any(not hasattr(baseline, "run") for baseline in baselines.values())
+
+
 def _names(*patterns: str) -> Callable[[Any], bool]:
     return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 LATER = (
-    Later("slices", _given, "slices"),
-    Later("baselines", _given, "baselines"),
+    Later("baselines", _other_than_runs, "baselines"),
+    *(Later(f"baselines.{key}", _given, "baselines") for key in ("torch", "weights", "function", "columns", "scores")),
     Later("checks", _given, "checks against training data"),
     Later("tracking", _given, "tracking"),
-    Later("gates.slice", _given, "a gate on a slice (`@{value}`)"),
-    Later("gates.versus", _given, "a gate against a baseline (`versus`)"),
-    Later("gates.max_drop", _given, "a gate on a drop (`max_drop`)"),
-    Later("gates.confidence", _given, "a gate with a confidence"),
-    Later("gates.metric", _names("ece"), "the metric `{value}`"),
-    Later("gates.metric", _names("top_5_accuracy"), "the metric `{value}`"),
-    Later("gates.metric", _names("recall_at_*", "precision_at_*", "specificity_at_*"), "the metric `{value}`"),
     Later("gates.metric", _names("fidelity", "fidelity.*"), "the metric `{value}`"),
     Later("gates.metric", _names("leakage", "leakage.*"), "the metric `{value}`"),
     Later("gates.metric", _names("overfitting", "overfitting.*"), "the metric `{value}`"),

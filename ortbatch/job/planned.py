@@ -1,4 +1,4 @@
-"""Sections of the job file whose features come later: their shape is checked today."""
+"""Sections of the job file beside model, data and gates; of those whose features come later the shape is checked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator,
 
 from ortbatch.job.model_spec import ModelSpec
 from ortbatch.job.part import TAG, Count, Function, Many, OneOrMany, Part, Text, as_tuple, short_forms
+from ortbatch.job.wording import got
+
+_EDGES_AT_LEAST = 2
 
 
 def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
+    # Not by the type: pydantic also calls a list too short that holds a value of another type.
+    if len(edges) < _EDGES_AT_LEAST:
+        raise ValueError(f"expected a list of at least {_EDGES_AT_LEAST}, got {got(edges)}")
     if any(low >= high for low, high in pairwise(edges)):
         raise ValueError("expected edges that increase, such as [0, 10, 100]")
     return edges
@@ -31,13 +37,27 @@ class SliceSpec(Part):
 
     column: OneOrMany = Field(description="Column whose values cut the rows, or several together.")
     bins: (
-        Annotated[tuple[float, ...], Field(min_length=2), AfterValidator(_increasing), BeforeValidator(as_tuple)] | None
+        Annotated[
+            tuple[float, ...],
+            Field(json_schema_extra={"minItems": _EDGES_AT_LEAST}),
+            AfterValidator(_increasing),
+            BeforeValidator(as_tuple),
+        ]
+        | None
     ) = Field(None, description="Edges of bins of a number column, increasing.")
 
     @model_validator(mode="before")
     @classmethod
     def _from_short_form(cls, value: Any) -> Any:
         return {"column": value} if isinstance(value, (str, list, tuple)) else value
+
+    @model_validator(mode="after")
+    def _one_column_of_bins(self) -> SliceSpec:
+        if len(set(self.column)) < len(self.column):
+            raise ValueError(f"names a column twice: {', '.join(self.column)}")
+        if self.bins is not None and len(self.column) > 1:
+            raise ValueError(f"`bins` cut one column, got {len(self.column)}: {', '.join(self.column)}")
+        return self
 
 
 class TorchBaseline(Part):
@@ -67,13 +87,13 @@ class ScoresBaseline(Part):
 
 
 class RunBaseline(Part):
-    """An earlier run."""
+    """An earlier run of this or another job: a fixed one, or the newest of several."""
 
     section: ClassVar[str] = "baselines"
 
     run: Text = Field(description="Run folder, or a glob of run folders.")
     pick: Literal["latest_passed", "latest"] = Field("latest_passed", description="Which run of several.")
-    if_missing: Literal["pass", "fail"] = Field("fail", description="Outcome of its gates if there is no such run.")
+    if_missing: Literal["pass", "fail"] = Field("fail", description="No such run: its gates pass, or nothing is run.")
 
 
 _KINDS = {"torch": TorchBaseline, "function": FunctionBaseline, "scores": ScoresBaseline, "run": RunBaseline}

@@ -133,6 +133,14 @@ class Cells(Value):
         size = math.prod(self.shape[1:])
         return self._between(index * size, (index + 1) * size).reshape(self.shape[1:])
 
+    def at(self, index: int) -> Cells:
+        """Counts at an index of the first axis, as cells of the other axes; costs what is filled there."""
+        shape, size = self.shape[1:], math.prod(self.shape[1:])
+        if self.indices is None:
+            return _of_all(shape, self.counts[index * size : (index + 1) * size].copy())
+        low, high = np.searchsorted(self.indices, (index * size, (index + 1) * size))
+        return _of_nonzero(shape, self.indices[low:high] - index * size, self.counts[low:high].copy())
+
     def nonzero(self) -> tuple[Counts, Counts]:
         """Rising flat indices and counts of the cells that are not zero, two int64[n], read-only."""
         if self.indices is not None:

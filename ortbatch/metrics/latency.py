@@ -124,7 +124,7 @@ class LatencyHistogram(Value):
         if count < needed:
             return Estimate(value, None, f"insufficient: {needed} values bound this percentile, got {count}")
         lower, upper = quantile_ranks(count, quantile)
-        return Estimate(value, (self._at_ms(lower), self._at_ms(upper)))
+        return Estimate(value, (self._at_ms(lower), self._at_ms(upper)), method="order_statistics")
 
     def _at_ms(self, rank: int) -> float:
         """Value at a 1-based rank."""

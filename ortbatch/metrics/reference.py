@@ -20,14 +20,30 @@ PER_CLASS = frozenset({"precision", "recall", "f1", "specificity", "roc_auc", "a
 
 LATENCY_STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 
+TOP = (2, 3, 5, 10)
+"""The k of `top_k_accuracy`."""
+
 KNOWN = (
     PER_CLASS
     | {"accuracy", "balanced_accuracy", "majority_class_accuracy", "matthews_corrcoef", "cohen_kappa"}
     | {f"{metric}_{average}" for metric in ("precision", "recall", "f1") for average in ("macro", "weighted")}
-    | {"log_loss", "brier", "coverage", "throughput.rows_per_s"}
+    | {"log_loss", "brier", "ece", "coverage", "throughput.rows_per_s"}
+    | {f"top_{k}_accuracy" for k in TOP}
     | {f"latency.{kind}.{statistic}_ms" for kind in ("batch", "single") for statistic in LATENCY_STATISTICS}
 )
 """Every metric that this version computes."""
+
+OPERATING = frozenset({"recall_at_precision", "precision_at_recall", "recall_at_fpr", "precision_at_top"})
+"""Metrics of one operating point: they take a number in parentheses, and a class as those of `PER_CLASS` do."""
+
+
+_OF_SLICES = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc", "average_precision")
+_OF_SLICES_OF_MANY = ("accuracy", "balanced_accuracy", "f1_macro")
+_OF_CLASSES_OF_SLICES = ("precision", "recall", "f1")
+CLASSES_OF_SLICES = 20
+"""Up to so many classes, slices keep metrics of each."""
+
+_WITHOUT_INTERVAL = frozenset({"coverage", "throughput.rows_per_s", "ece"})
 
 MAX_CHARACTERS = 1_000
 """Longest text of a reference; keeps the time to read one small whatever a file holds."""
@@ -150,14 +166,53 @@ def check(ref: MetricRef) -> None:
     Raises:
         ValueError: unknown name (with the nearest known one), a class where none belongs, or an argument.
     """
-    if ref.name not in KNOWN:
-        near = difflib.get_close_matches(ref.name, sorted(KNOWN), n=1, cutoff=0.6)
-        hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(sorted(KNOWN))}"
+    if ref.name not in KNOWN | OPERATING:
+        near = difflib.get_close_matches(ref.name, sorted(KNOWN | OPERATING), n=1, cutoff=0.6)
+        hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(sorted(KNOWN | OPERATING))}"
         raise ValueError(f"unknown metric `{ref.name}`; {hint}")
-    if ref.class_name is not None and ref.name not in PER_CLASS:
-        raise ValueError(f"`{ref.name}` takes no class, got [{ref.class_name}]; {', '.join(sorted(PER_CLASS))} do")
-    if ref.argument is not None:
+    if ref.class_name is not None and ref.name not in PER_CLASS | OPERATING:
+        having = ", ".join(sorted(PER_CLASS | OPERATING))
+        raise ValueError(f"`{ref.name}` takes no class, got [{ref.class_name}]; {having} do")
+    if ref.name in OPERATING:
+        _check_argument(ref)
+    elif ref.argument is not None:
         raise ValueError(f"`{ref.name}` takes no number in parentheses, got ({ref.argument!r})")
+    kept = dict.fromkeys((*_OF_SLICES, *_OF_SLICES_OF_MANY))
+    if ref.slice and ref.name not in kept:
+        raise ValueError(f"`{ref.name}` is not kept for slices; kept are {', '.join(kept)}")
+
+
+def _check_argument(ref: MetricRef) -> None:
+    """Refuse an operating point without its number, or one that no rows can have."""
+    number, of_fpr = ref.argument, ref.name == "recall_at_fpr"
+    allowed = "from 0 to below 1" if of_fpr else "above 0 and at most 1"
+    example = f"`{ref.name}({'0.01' if of_fpr or ref.name == 'precision_at_top' else '0.9'})`"
+    if number is None:
+        raise ValueError(f"`{ref.name}` needs a number in parentheses, {allowed}: {example}")
+    if not (0 <= number < 1 if of_fpr else 0 < number <= 1):
+        raise ValueError(f"`{ref.name}` takes a number {allowed}, got ({number!r})")
+
+
+def sliced(classes: int, *, of_class: bool) -> tuple[str, ...]:
+    """Metrics that are kept for slices: of a model with so many classes, or of one of its classes.
+
+    >>> sliced(3, of_class=False)
+    ('accuracy', 'balanced_accuracy', 'f1_macro')
+    """
+    if not of_class:
+        return _OF_SLICES if classes == 2 else _OF_SLICES_OF_MANY
+    if classes == 2:
+        return _OF_SLICES[1:]
+    return _OF_CLASSES_OF_SLICES if classes <= CLASSES_OF_SLICES else ()
+
+
+def has_interval(name: str) -> bool:
+    """Whether a known metric ever has an interval.
+
+    >>> has_interval("recall"), has_interval("ece")
+    (True, False)
+    """
+    return name not in _WITHOUT_INTERVAL and not name.endswith((".mean_ms", ".max_ms"))
 
 
 def bounds(name: str) -> tuple[float, float]:
@@ -171,6 +226,15 @@ def bounds(name: str) -> tuple[float, float]:
     if name in ("log_loss", "brier", "throughput.rows_per_s") or name.startswith("latency."):
         return 0.0, math.inf
     return 0.0, 1.0
+
+
+def lower_is_better(name: str) -> bool:
+    """Is a fall of a known metric good news?
+
+    >>> lower_is_better("latency.single.p99_ms"), lower_is_better("recall")
+    (True, False)
+    """
+    return name in ("log_loss", "brier", "ece") or name.startswith("latency.")
 
 
 def _written(text: str, plain: str) -> str:

@@ -3,7 +3,7 @@
 Scores are counted in uniform bins of log-odds over [-24, 24), p = 0.5 on an edge, bins closed below, so that `score >=
 edge` is exact at every edge. Log-odds outside have a cell on each side, and p = 0 and p = 1 cells of their own: rows
 there are true ties. The two halves of the rows (by a hash of file and row) are kept apart, so that a threshold can be
-chosen on one and judged on the other. What is lost inside a bin is bounded, and the bound is part of the result.
+chosen on one and judged on the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.metrics.cells import Cells
-from ortbatch.metrics.estimate import Estimate
+from ortbatch.metrics.curves import Curve
 from ortbatch.metrics.value import Counts, Value, require_same
 
 LIMIT = 24.0
@@ -25,15 +25,6 @@ ONE_VS_REST_BINS = 4_096
 ONE_VS_REST_CLASSES = 20
 _HALVES = 2
 _OUTER_CELLS = 4  # p = 0, below -24, at or above 24, p = 1
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """A value read from bins, with the bound that the bins prove: the value of the raw scores lies in [low, high]."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,40 +118,24 @@ class ScoreHistogram(Value):
             require_same("curves of score histograms", values[0].curves, value.curves)
         return cls(values[0].curves, Cells.merged([value.table for value in values]))
 
-    def roc_auc(self, curve: int) -> Bounded | str:
-        """Area under the ROC curve with its proven bound, or why it is undefined.
+    def curve(self, index: int, half: int | None = None) -> Curve:
+        """One of the K curves, of all rows or of one half of them."""
+        halves_of = self.table.part(index)
+        rest, own = halves_of.sum(axis=0) if half is None else halves_of[half]
+        return Curve(rest, own)
 
-        Ties inside a bin count half, as scikit-learn counts ties; the bound places them all wrong and all right.
-        """
-        negative, positive = self._truths(curve)
-        if (missing := _missing(negative, positive)) is not None:
-            return missing
-        from sklearn.metrics import roc_auc_score
 
-        value = _on_cells(roc_auc_score, negative, positive)
-        # Python integers: the number of pairs passes int64 at 3 billion rows of each kind.
-        tied = sum(n * p for n, p in zip(negative[1:-1].tolist(), positive[1:-1].tolist(), strict=True) if n and p)
-        slack = tied / (2 * int(negative.sum()) * int(positive.sum()))
-        return Bounded(value, max(0.0, value - slack), min(1.0, value + slack))
+def edges(bins: int) -> NDArray[np.float64]:
+    """Lower edge of each cell in log-odds, float64[bins + 4]: -inf, then what is above it, and inf for p = 1."""
+    inner = np.arange(bins + 1) * (2 * LIMIT / bins) - LIMIT
+    return np.concatenate([[-math.inf, -math.inf], inner, [math.inf]])
 
-    def average_precision(self, curve: int) -> Bounded | str:
-        """Average precision with its proven bound, or why it is undefined.
 
-        Inside a bin the worst order puts every other row first, the best puts the class's rows first and together.
-        """
-        negative, positive = self._truths(curve)
-        if (missing := _missing(negative, positive)) is not None:
-            return missing
-        from sklearn.metrics import average_precision_score
-
-        value = _on_cells(average_precision_score, negative, positive)
-        low, high = _average_precision_bound(negative, positive)
-        return Bounded(value, min(low, value), max(high, value))
-
-    def _truths(self, curve: int) -> tuple[Counts, Counts]:
-        """Counts by cell of the rest and of the class, both halves together."""
-        both = self.table.part(curve).sum(axis=0)
-        return both[0], both[1]
+def centres(bins: int) -> NDArray[np.float64]:
+    """Middle of each cell in log-odds, float64[bins + 4]; infinite where p is 0 or 1, ±24 in the outer cells."""
+    half = LIMIT / bins
+    inner = np.arange(bins) * (2 * half) - LIMIT + half
+    return np.concatenate([[-math.inf, -LIMIT], inner, [LIMIT, math.inf]])
 
 
 def cells_of(log_odds: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
@@ -232,65 +207,3 @@ def halves(file_key: int | NDArray[np.uint64], rows: NDArray[np.int64]) -> NDArr
         x ^= np.right_shift(x, np.uint64(bits), out=shifted)
         x *= np.uint64(factor)
     return np.right_shift(x, np.uint64(63), out=shifted).astype(np.uint8)
-
-
-def macro(curves: Sequence[Bounded | str]) -> Estimate:
-    """Unweighted mean over one-vs-rest curves, as scikit-learn's `average="macro"`; undefined if one curve is."""
-    if not curves:
-        return Estimate.undefined("no scores")
-    values = [curve.value for curve in curves if isinstance(curve, Bounded)]
-    if len(values) < len(curves):
-        return Estimate.undefined(next(curve for curve in curves if isinstance(curve, str)))
-    return Estimate(float(np.mean(values)))
-
-
-def _missing(negative: Counts, positive: Counts) -> str | None:
-    if not positive.any():
-        return "no row of this class"
-    return None if negative.any() else "no row of another class"
-
-
-def _on_cells(score_function: object, negative: Counts, positive: Counts) -> float:
-    """Ask scikit-learn, with each non-empty (cell, truth) as one weighted row."""
-    rest, own = np.flatnonzero(negative), np.flatnonzero(positive)
-    truth = np.concatenate([np.zeros(rest.size, np.int64), np.ones(own.size, np.int64)])
-    weight = np.concatenate([negative[rest], positive[own]])
-    score: float = score_function(truth, np.concatenate([rest, own]), sample_weight=weight)  # type: ignore[operator]
-    return float(score)
-
-
-def _average_precision_bound(negative: Counts, positive: Counts) -> tuple[float, float]:
-    """Least and greatest average precision of any scores with these counts by cell."""
-    own, rest = positive[::-1].astype(np.float64), negative[::-1].astype(np.float64)
-    # Differences in int64: beyond 2^53 a float64 would lose the rows of small cells.
-    hits_before = (np.cumsum(positive[::-1]) - positive[::-1]).astype(np.float64)
-    misses_before = (np.cumsum(negative[::-1]) - negative[::-1]).astype(np.float64)
-    tied = np.zeros(own.size, np.bool_)
-    tied[[0, -1]] = True  # p = 1 and p = 0: one score, no order inside
-    with np.errstate(invalid="ignore", divide="ignore"):
-        hits = hits_before + own
-        together = own * hits / (hits + misses_before + rest)
-        best = own * hits / (hits + misses_before)
-    # Σ_j (h + j) / (h + j + m) over j = 1..own, with m misses before them all, in closed form.
-    misses = misses_before + rest
-    worst = own - misses * _reciprocals(hits_before + misses, own)
-    filled = own > 0
-    low = np.where(tied, together, worst)[filled].sum() / own.sum()
-    high = np.where(tied, together, best)[filled].sum() / own.sum()
-    return max(0.0, float(low)), min(1.0, float(high))
-
-
-def _reciprocals(start: NDArray[np.float64], terms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1/(start + 1) + ... + 1/(start + terms), exact to 1e-13 for any counts.
-
-    References:
-        NIST Digital Library of Mathematical Functions, 5.11.2 (about the half-integer, where 1/x drops out).
-    """
-    from scipy.special import digamma
-
-    # The difference of two digammas near 20 is wrong by 1e-15, and a billion misses make 1e-6 of that.
-    low = start + 0.5
-    high = low + terms
-    large = np.log1p(terms / low) + (1 / high**2 - 1 / low**2) / 24
-    total: NDArray[np.float64] = np.where(low < 1_000, digamma(high + 0.5) - digamma(low + 0.5), large)
-    return total

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from ortbatch.metrics.agreement import Agreement
+from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import BINARY_BINS, ONE_VS_REST_BINS, ScoreHistogram
+from ortbatch.metrics.slices import Cut, SliceCounts
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
 from ortbatch.metrics.value import merged
+
+CONFIDENCE = ("right",)
+RANKS = 10
+ANY_CLASS = 2**31
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,12 @@ class Tally:
         latency: time of each `session.run` of the pass.
         stages: where the time went.
         own_label: the model's own label output, where it has one, against the prediction.
+        confidence: log-odds of the predicted class by whether it is right; of multiclass models with scores.
+        ranks: rows by how many classes score above their own: 0, 1, ..., 9, more; of multiclass models with scores.
+        log_loss_squares: Σ of the squares of what `log_loss` sums, of multiclass models.
+        brier_squares: Σ of the squares of what `brier` sums, of multiclass models.
+        rejected_labels: rejected rows whose label is known, by class index.
+        slices: the same rows cut as the job asks for; none if it asks for no slices.
 
     `latency` and `stages` differ from run to run; everything else is a function of rows, model and job.
     """
@@ -40,10 +52,16 @@ class Tally:
     latency: LatencyHistogram
     stages: StageTimes
     own_label: Agreement = field(default_factory=Agreement)
+    confidence: ScoreHistogram = field(default_factory=lambda: ScoreHistogram.empty(CONFIDENCE, ONE_VS_REST_BINS))
+    ranks: Cells = field(default_factory=lambda: Cells.empty((RANKS + 1,)))
+    log_loss_squares: FixedSum = field(default_factory=FixedSum)
+    brier_squares: FixedSum = field(default_factory=FixedSum)
+    rejected_labels: Cells = field(default_factory=lambda: Cells.empty((ANY_CLASS,)))
+    slices: SliceCounts = field(default_factory=SliceCounts)
 
     @classmethod
-    def empty(cls, classes: Sequence[str], curves: Sequence[str]) -> Tally:
-        """No rows yet: C classes, and the class of each score curve (none, one, or all of them)."""
+    def empty(cls, classes: Sequence[str], curves: Sequence[str], cuts: Sequence[Cut] = ()) -> Tally:
+        """No rows yet: C classes, the class of each score curve (none, one, or all of them), and ways to cut rows."""
         bins = BINARY_BINS if len(curves) == 1 else ONE_VS_REST_BINS
         return cls(
             Coverage.empty(),
@@ -53,6 +71,7 @@ class Tally:
             FixedSum.empty(),
             LatencyHistogram.empty(),
             StageTimes.empty(),
+            slices=SliceCounts.empty(cuts, len(classes), len(curves)),
         )
 
     def merge(self, other: Tally) -> Tally:

@@ -26,6 +26,12 @@ class Probabilities(Protocol):
     def own(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of each row's class: float64[N]; labels int64[N] in [0, C)."""
 
+    def rank(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many classes stand before each row's own, equal ones with the higher index first: int64[N].
+
+        That is the order of scikit-learn's `top_k_accuracy_score`.
+        """
+
     def squared_error(self, labels: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """The row's part of the Brier score, as scikit-learn's `brier_score_loss` scales it: float64[N].
 
@@ -53,6 +59,10 @@ class Table:
     def own(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of each row's class."""
         return self.values[np.arange(labels.size), labels]
+
+    def rank(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many classes stand before each row's own."""
+        return _rank(self.values, labels)
 
     def squared_error(self, labels: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of the positive class if there is one, else summed over all classes."""
@@ -84,6 +94,10 @@ class Softmax:
     def own(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of each row's class."""
         return self.weights[np.arange(labels.size), labels] / self.total
+
+    def rank(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many classes stand before each row's own."""
+        return _rank(self.weights, labels)
 
     def squared_error(self, labels: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Summed over all classes."""
@@ -121,11 +135,27 @@ class LogOdds:
         np.reciprocal(odds_against, out=odds_against)
         return odds_against
 
+    def rank(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """0 where the row's class is the likelier one."""
+        return _rank(self.all(), labels)
+
     def squared_error(self, labels: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same for both classes, as the two probabilities add up to 1."""
         del labels
         error: NDArray[np.float64] = 1 - own
         return error * error
+
+
+def _rank(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Columns of float64[N, C] that stand before each row's own."""
+    own = values[np.arange(labels.size), labels][:, None]
+    rank: NDArray[np.int64] = np.count_nonzero(values >= own, axis=1) - 1
+    # Most rows are right, and nothing stands beside their own.
+    others = np.flatnonzero(rank)
+    place = labels[others, None]
+    tied = (values[others] == own[others]) & (np.arange(values.shape[1]) < place)
+    rank[others] -= np.count_nonzero(tied, axis=1)
+    return rank
 
 
 def at_least(log_odds: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:

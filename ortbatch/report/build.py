@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ortbatch.job import Gate, Job
 from ortbatch.metrics.confusion import ConfusionMatrix
-from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.estimate import Estimate
 from ortbatch.metrics.latency import DIGITS, HIGHEST_NS, LOWEST_NS, LatencyHistogram, highest_of
 from ortbatch.metrics.tally import Tally
+from ortbatch.report.averages import share
+from ortbatch.report.calibration import calibration_section
 from ortbatch.report.encode import plain
+from ortbatch.report.findings import all_findings
 from ortbatch.report.gates import EXIT_CODES, judge, status_of
 from ortbatch.report.quality import quality_section
+from ortbatch.report.slices import slices_section
+from ortbatch.report.thresholds import thresholds_section
 
 SCHEMA_VERSION = 1
 DENSE_UP_TO = 100
 _PERCENTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 _FILES_NAMED = 20
+_CONFUSED_PAIRS = 20
+_CLASSES_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class RunFacts:
         single: times of single predictions; threads, rows and warm-up of their measurement.
         findings: what the reader should know first.
         provenance: where the numbers come from.
+        baselines: earlier runs that gates are held against, by name.
     """
 
     id: str
@@ -67,6 +74,7 @@ class RunFacts:
     single_facts: Mapping[str, int]
     findings: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
+    baselines: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> dict[str, Any]:
@@ -79,21 +87,36 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
             **({"sampled": True} if job.data.sample is not None else {}),
             "run": _run(job, facts),
             "job": {**job.resolved(), "job_digest": job.digest(), "evaluation_digest": facts.evaluation_digest},
-            "coverage": _coverage(job, tally.coverage, done_shards, facts),
+            "coverage": _coverage(job, tally, done_shards, facts),
             "quality": quality_section(tally, facts.positive),
+            **_optional("calibration", calibration_section(tally, facts.positive)),
             "confusion_matrix": _confusion(tally.confusion),
+            **_optional("thresholds", _thresholds(job, tally, facts.positive)),
             "latency": {
                 "batch": _latency(tally.latency) | {"batch_size": facts.batch_size},
                 "single": _latency(facts.single) | {"batch_size": 1, **facts.single_facts},
             },
             "throughput": _throughput(tally, facts),
+            **_optional("slices", slices_section(tally, facts.positive) if tally.slices.cuts else None),
             **({"predictions": facts.predictions} if facts.predictions is not None else {}),
+            **_optional("baselines", facts.baselines or None),
             "gates": [],
-            "findings": list(facts.findings),
+            "findings": [],
             "provenance": {"identity": dict(facts.identity), **facts.provenance},
         }
     )
+    report["findings"] = all_findings(report, facts.findings)
     return judged(job.gates, report)
+
+
+def _thresholds(job: Job, tally: Tally, positive: int | None) -> dict[str, Any] | None:
+    asked = [gate.metric for gate in job.gates]
+    return thresholds_section(tally.scores, None if positive is None else job.threshold, asked)
+
+
+def _optional(name: str, section: object | None) -> dict[str, Any]:
+    """A section that may be absent."""
+    return {} if section is None else {name: section}
 
 
 def judged(gates: Sequence[Gate], report: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +136,8 @@ def _run(job: Job, facts: RunFacts) -> dict[str, Any]:
     }
 
 
-def _coverage(job: Job, coverage: Coverage, done: int, facts: RunFacts) -> dict[str, Any]:
+def _coverage(job: Job, tally: Tally, done: int, facts: RunFacts) -> dict[str, Any]:
+    coverage = tally.coverage
     wanted = facts.rows - coverage.filtered
     used = coverage.evaluated + coverage.unlabelled
     worst = list(coverage.rejected_files.items())
@@ -132,16 +156,45 @@ def _coverage(job: Job, coverage: Coverage, done: int, facts: RunFacts) -> dict[
             "allowed": job.data.bad_rows_allowed(facts.rows),
             "files": len(worst),
             "worst_files": [{"file": facts.files[index], "rows": rows} for index, rows in worst[:_FILES_NAMED]],
+            "by_class": _rejected_by_class(tally),
         },
         "fraction": Estimate(used / wanted) if wanted else Estimate.undefined("every row is filtered out"),
     }
 
 
+def _rejected_by_class(tally: Tally) -> list[dict[str, Any]]:
+    """Rejected rows whose label is known, by class, most first, beside the evaluated rows of that class."""
+    classes, counts = tally.rejected_labels.nonzero()
+    support = tally.confusion.table.row_sums()
+    order = np.lexsort((classes, -counts))[:_CLASSES_NAMED]
+    rows = [(int(classes[at]), int(counts[at])) for at in order]
+    names = tally.confusion.classes
+    return [{"class": names[place], "rejected": count, "evaluated": int(support[place])} for place, count in rows]
+
+
 def _confusion(confusion: ConfusionMatrix) -> dict[str, Any]:
-    head = {"classes": list(confusion.classes), "rows": "true", "columns": "predicted"}
+    head: dict[str, Any] = {"classes": list(confusion.classes), "rows": "true", "columns": "predicted"}
+    head["most_confused"] = _most_confused(confusion)
     if len(confusion.classes) <= DENSE_UP_TO:
         return head | {"format": "dense", "counts": confusion.counts.tolist()}
     return head | {"format": "coo", "cells": np.column_stack(confusion.cells()).tolist()}
+
+
+def _most_confused(confusion: ConfusionMatrix) -> list[dict[str, Any]]:
+    """The pairs of classes that are taken for each other most often, most rows first, and their share of true rows."""
+    true, predicted, counts = confusion.cells()
+    wrong = np.flatnonzero(true != predicted)
+    order = wrong[np.lexsort((predicted[wrong], true[wrong], -counts[wrong]))][:_CONFUSED_PAIRS]
+    support = confusion.table.row_sums()
+    return [
+        {
+            "true": confusion.classes[true[at]],
+            "predicted": confusion.classes[predicted[at]],
+            "rows": int(counts[at]),
+            "share": share(int(counts[at]), int(support[true[at]]), ""),
+        }
+        for at in order.tolist()
+    ]
 
 
 def _latency(histogram: LatencyHistogram) -> dict[str, Any]:

@@ -10,18 +10,18 @@ from typing import Any
 from ortbatch.metrics.estimate import Estimate
 
 _ONE_LINE = 100
+_NUMBERS = {int, float, bool, type(None)}
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:
     """The same value in JSON's own types.
 
-    >>> plain({"accuracy": Estimate(0.5, (0.25, 0.75))})
-    {'accuracy': {'value': 0.5, 'ci': [0.25, 0.75]}}
+    >>> plain({"accuracy": Estimate(0.5, (0.25, 0.75), method="wilson")})
+    {'accuracy': {'value': 0.5, 'ci': [0.25, 0.75], 'method': 'wilson'}}
     """
     if isinstance(value, Estimate):
-        short: dict[str, Any] = {"value": value.value, "ci": None if value.ci is None else list(value.ci)}
-        return short if value.reason is None else {**short, "reason": value.reason}
+        return {"value": value.value, "ci": plain(value.ci), **_told(value)}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -48,6 +48,12 @@ def is_estimate(item: object) -> bool:
     return isinstance(item, dict) and "value" in item and "ci" in item
 
 
+def _told(estimate: Estimate) -> dict[str, Any]:
+    """What else is known of an estimate."""
+    told = {key: plain(getattr(estimate, key)) for key in ("reason", "method", "caution", "bound")}
+    return {key: item for key, item in told.items() if item is not None}
+
+
 def _on_one_line(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     # UTF-8 cannot hold half a surrogate pair, which is how Python reads a byte that is no text.
@@ -61,5 +67,5 @@ def _fits(value: dict[str, Any] | list[Any], indent: str) -> bool:
     if any(isinstance(item, dict | list) for item in items):
         return False
     # Matrix rows are read across, however long they are.
-    numbers = isinstance(value, list) and all(isinstance(item, int | float) for item in items)
+    numbers = isinstance(value, list) and set(map(type, items)) <= _NUMBERS
     return numbers or len(indent) + len(_on_one_line(value)) <= _ONE_LINE

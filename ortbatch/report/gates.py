@@ -2,42 +2,42 @@
 
 A gate passes, fails or is inconclusive; a metric that is not in the report, or has no value, fails: a gate never passes
 for want of a number. A latency percentile that its sample does not bound is inconclusive and says how many values
-would bound it.
+would bound it; so is a gate with a confidence whose interval holds the limit.
 """
 
 from __future__ import annotations
 
+import difflib
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ortbatch.job import Gate, MetricRef
+from ortbatch.metrics.reference import OPERATING
+from ortbatch.report.decided import decided
 from ortbatch.report.encode import is_estimate
 from ortbatch.report.quality import POSITIVE, positive_row, rows_behind
+from ortbatch.report.slices import written
+from ortbatch.report.stored_scores import operating_point
+from ortbatch.report.versus import Found, against
 
 _OPERATORS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "==": operator.eq}
 _VOLATILE = ("latency.", "throughput.")
+_NAMES_SHOWN = 5
+_NAME_CHARACTERS = 200
 PASSED, FAILED, INCONCLUSIVE, INCOMPLETE, UNGATED = "passed", "failed", "inconclusive", "incomplete", "ungated"
 EXIT_CODES = {PASSED: 0, UNGATED: 0, FAILED: 1, INCOMPLETE: 3, INCONCLUSIVE: 4}
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a report says of a metric.
-
-    Args:
-        estimate: `{"value", "ci", "reason"}` as decoded.
-        rows: rows, or values, that it rests on.
-    """
-
-    estimate: Mapping[str, Any]
-    rows: int
-
-
 def judge(gates: Sequence[Gate], report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The `gates` section of a report: one verdict a gate, in the job's order."""
-    return [_verdict(gate, look_up(gate.metric, report)) for gate in gates]
+    return [_judged(gate, look_up(gate.metric, report), report) for gate in gates]
+
+
+def _judged(gate: Gate, found: Found | str, report: Mapping[str, Any]) -> dict[str, Any]:
+    if gate.versus is not None:
+        return against(gate, found, report.get("baselines", {}))
+    return _verdict(gate, found)
 
 
 def _verdict(gate: Gate, found: Found | str) -> dict[str, Any]:
@@ -61,6 +61,8 @@ def _verdict(gate: Gate, found: Found | str) -> dict[str, Any]:
         return verdict
     if reason is not None and reason.startswith("insufficient"):
         return verdict | {"outcome": INCONCLUSIVE}
+    if gate.confidence is not None:
+        return verdict | decided(gate, found)
     passed = bool(_OPERATORS[gate.op](value, gate.limit))
     why = f"{_told(value, gate, passed)} is {'' if passed else 'not '}{gate.op} {gate.limit:.12g}"
     return verdict | {"outcome": PASSED if passed else FAILED, "why": why}
@@ -81,6 +83,11 @@ def look_up(ref: MetricRef, report: Mapping[str, Any]) -> Found | str:
         return Found(report["throughput"]["rows_per_s"], planned)
     if ref.name.startswith("latency."):
         return _latency(ref, report["latency"])
+    if ref.slice:
+        return _of_slice(ref, report)
+    if ref.name in OPERATING:
+        point = operating_point(ref, report)
+        return f"{_missing(ref)}: {point}" if isinstance(point, str) else Found(*point)
     if ref.class_name is not None:
         return _of_class(ref, quality)
     if not is_estimate(quality.get(ref.name)):
@@ -96,6 +103,33 @@ def _of_class(ref: MetricRef, quality: Mapping[str, Any]) -> Found | str:
     if not is_estimate(row.get(ref.name)):
         return f"{_missing(ref)}: `{ref.name}` is no metric of one class"
     return Found(row[ref.name], rows_behind(ref.name, row, quality["rows"]))
+
+
+def _of_slice(ref: MetricRef, report: Mapping[str, Any]) -> Found | str:
+    slices, wanted = report.get("slices", []), dict(ref.slice)
+    entry = next((entry for entry in slices if entry["slice"] == wanted), None)
+    if entry is None:
+        name = str(ref).partition("@")[2] if ref.class_name is None else written(wanted)
+        return f"the report has no slice `{name}`{_near(name, wanted, slices)}"
+    rows, positive = entry["rows"], report["quality"].get("positive")
+    per_class = entry.get("per_class", [])
+    of_class = next((row for row in per_class if row["class"] == (ref.class_name or positive)), None)
+    # What stands beside `per_class` is about the positive class.
+    place = of_class if ref.class_name not in (None, positive) else {**(of_class or {}), **entry}
+    if place is None or not is_estimate(place.get(ref.name)):
+        return f"{_missing(ref)}: it is not kept for slices"
+    row = of_class if ref.class_name is not None or ref.name in POSITIVE else None
+    return Found(place[ref.name], rows_behind(ref.name, row, rows))
+
+
+def _near(name: str, wanted: Mapping[str, str], slices: Sequence[Mapping[str, Any]]) -> str:
+    """Which slices of the same columns, or of any, are called most alike."""
+    if not slices:
+        return ": the job asked for none"
+    names = [entry["name"] for entry in slices if entry["slice"].keys() == wanted.keys()]
+    names = names or [entry["name"] for entry in slices]
+    near = difflib.get_close_matches(name[:_NAME_CHARACTERS], names, n=_NAMES_SHOWN, cutoff=0.0)
+    return f"; nearest are {', '.join(f'`{each}`' for each in near)}"
 
 
 def _latency(ref: MetricRef, latency: Mapping[str, Any]) -> Found | str:

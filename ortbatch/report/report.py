@@ -104,5 +104,5 @@ class Report:
 
 
 def _estimate(item: Mapping[str, Any]) -> Estimate:
-    ci = item["ci"]
-    return Estimate(item["value"], None if ci is None else (ci[0], ci[1]), item.get("reason"))
+    ci, bound = (None if pair is None else (pair[0], pair[1]) for pair in (item["ci"], item.get("bound")))
+    return Estimate(item["value"], ci, item.get("reason"), item.get("method"), item.get("caution"), bound)

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ortbatch.metrics.reference import TOP
+from ortbatch.report.baseline_schema import BASELINES, VERSUS
+from ortbatch.report.threshold_schema import PICK, THRESHOLDS, wrong_thresholds
 from ortbatch.report.wellformed import without_wellformed
 
 _COUNT = {"type": "integer", "minimum": 0}
@@ -37,8 +40,9 @@ _BINARY_ONLY = ("positive", "precision", "recall", "f1", "specificity")
 _AVERAGES = [f"{name}_{average}" for average in ("macro", "weighted") for name in ("precision", "recall", "f1")]
 _OVERALL = [
     "accuracy", "balanced_accuracy", *_AVERAGES, "matthews_corrcoef", "cohen_kappa", "majority_class_accuracy",
-    "log_loss", "brier", "roc_auc", "average_precision",
+    "log_loss", "brier", "ece", "roc_auc", "average_precision",
 ]  # fmt: skip
+_RANKING = [f"top_{k}_accuracy" for k in TOP]
 _PER_CLASS = ["precision", "recall", "f1", "specificity", "roc_auc", "average_precision"]
 _PERCENTILES = ["mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms", "max_ms"]
 
@@ -48,7 +52,7 @@ _QUALITY = _object(
         "classes": {**_list(_TEXT), "minItems": 2},
         "rows": {**_COUNT, "description": "Rows in the confusion matrix."},
         "positive": _TEXT,
-        **dict.fromkeys((*_BINARY_ONLY[1:], *_OVERALL), _ESTIMATE),
+        **dict.fromkeys((*_BINARY_ONLY[1:], *_OVERALL, *_RANKING), _ESTIMATE),
         "own_label": {
             **_object({"rows": _COUNT, "disagreements": _COUNT}),
             "description": "The model's own label output against the prediction.",
@@ -57,7 +61,31 @@ _QUALITY = _object(
             _object({"class": _TEXT, "support": _COUNT, "predicted": _COUNT, **dict.fromkeys(_PER_CLASS, _ESTIMATE)})
         ),
     },
-    optional=(*_BINARY_ONLY, "own_label"),
+    optional=(*_BINARY_ONLY, *_RANKING, "own_label"),
+)
+_RELIABILITY_BIN = _object(
+    {
+        "low": {**_NUMBER, "description": "Scores of this bin are at least this."},
+        "high": {**_NUMBER, "description": "And below this; 1 is in the last bin."},
+        "rows": _COUNT,
+        "mean_score": _NUMBER,
+        "share": {**_ESTIMATE, "description": "Rows of the positive class, or rows predicted right."},
+    }
+)
+_CALIBRATION = _object(
+    {
+        "of": {"enum": ["positive class", "predicted class"]},
+        "ece": _ESTIMATE,
+        "ece_if_calibrated": {**_NUMBER, "description": "What chance alone shows on so many rows."},
+        "largest_gap": _NUMBER,
+        "overconfidence": {**_NUMBER, "description": "Above 0: scores lie farther out than they should."},
+        "mean_score": _NUMBER,
+        "share": _ESTIMATE,
+        "bins": _list(_RELIABILITY_BIN),
+        "brier": _object(dict.fromkeys(("reliability", "resolution", "uncertainty", "within_bins"), _NUMBER)),
+        "risk_coverage": _list(_object({"confidence": _NUMBER, "coverage": _NUMBER, "accuracy": _ESTIMATE})),
+    },
+    optional=("brier", "risk_coverage"),
 )
 _MATRIX: dict[str, Any] = {
     **_object(
@@ -74,6 +102,7 @@ _MATRIX: dict[str, Any] = {
                 **_list({**_list(_COUNT), "minItems": 3, "maxItems": 3}),
                 "description": "[true, predicted, rows] of each cell that is not empty, classes by index from 0.",
             },
+            "most_confused": _list(_object({"true": _TEXT, "predicted": _TEXT, "rows": _COUNT, "share": _ESTIMATE})),
         },
         optional=("counts", "cells"),
     ),
@@ -107,6 +136,10 @@ _COVERAGE = _object(
                 "allowed": _COUNT,
                 "files": {**_COUNT, "description": "Files with rejected rows."},
                 "worst_files": _list(_object({"file": _TEXT, "rows": _COUNT})),
+                "by_class": {
+                    **_list(_object({"class": _TEXT, "rejected": _COUNT, "evaluated": _COUNT})),
+                    "description": "Rejected rows whose label is known.",
+                },
             }
         ),
         "fraction": _ESTIMATE,
@@ -124,9 +157,22 @@ _GATE = _object(
         "outcome": {"enum": ["passed", "failed", "inconclusive"]},
         "why": _TEXT,
         "volatile": {"type": "boolean", "description": "May the value differ between two runs of the same thing?"},
-    }
+        "confidence": {**_NUMBER, "description": "How sure the outcome must be."},
+        "limits": {**_PAIR, "description": "The interval of the value at that confidence."},
+        "rows_missing": {**_COUNT, "description": "So many rows more like these would decide it."},
+        "versus": VERSUS,
+    },
+    optional=("confidence", "limits", "rows_missing", "versus"),
 )
-_FINDING = _object({"severity": {"enum": ["info", "warning", "error"]}, "code": _TEXT, "text": _TEXT})
+_FINDING = _object(
+    {
+        "severity": {"enum": ["info", "warning", "error"]},
+        "code": _TEXT,
+        "text": _TEXT,
+        "volatile": {"const": True, "description": "It may differ between two runs of the same thing."},
+    },
+    optional=("volatile",),
+)
 _RUNG = _object(
     {
         "rows": _COUNT,
@@ -164,6 +210,37 @@ _PROVENANCE = _object(
     },
     optional=("batch_size",),
 )
+_OF_SLICES = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc", "average_precision")
+_OF_SLICES_OF_MANY = ("balanced_accuracy", "f1_macro")
+_WORSE = _object(
+    {
+        "metric": {"enum": ["accuracy", "recall", "precision"]},
+        **dict.fromkeys(("value", "rest", "difference", "p_value", "p_adjusted"), _NUMBER),
+    }
+)
+_SLICE = _object(
+    {
+        "by": {**_list(_TEXT), "description": "Columns that cut the rows."},
+        "slice": {**_map(_TEXT), "description": "Column → value, as text."},
+        "name": {**_TEXT, "description": "As a gate writes it behind its @."},
+        "rows": _COUNT,
+        "small": {"type": "boolean", "description": "Fewer than 50 rows."},
+        "pooled": {**_COUNT, "description": "Of (other): values found in the data that have no slice of their own."},
+        **dict.fromkeys((*_OF_SLICES, *_OF_SLICES_OF_MANY), _ESTIMATE),
+        "per_class": _list(
+            _object(
+                {
+                    "class": _TEXT,
+                    "support": _COUNT,
+                    "predicted": _COUNT,
+                    **dict.fromkeys(("precision", "recall", "f1"), _ESTIMATE),
+                }
+            )
+        ),
+        "worse": {**_list(_WORSE), "description": "By more than chance, against all other rows of the same columns."},
+    },
+    optional=("pooled", *_OF_SLICES[1:], *_OF_SLICES_OF_MANY, "per_class"),
+)
 
 REPORT_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -176,14 +253,21 @@ REPORT_SCHEMA: dict[str, Any] = {
                     "value": {"type": ["number", "null"]},
                     "ci": {"anyOf": [_PAIR, {"type": "null"}]},
                     "reason": _TEXT,
+                    "method": {**_TEXT, "description": "How the interval was found."},
+                    "caution": {**_TEXT, "description": "Why the interval may be too narrow."},
                     "bound": {**_PAIR, "description": "The value of the raw scores is proven to lie in it."},
                 },
-                optional=("reason", "bound"),
+                optional=("reason", "method", "caution", "bound"),
             ),
             "if": {"properties": {"value": {"type": "null"}}},
             "then": {"required": ["reason"]},
-            "dependentSchemas": {"reason": {"properties": {"ci": {"type": "null"}}}},
-        }
+            "dependentSchemas": {
+                "reason": {"properties": {"ci": {"type": "null"}}},
+                "method": {"properties": {"ci": _PAIR}},
+                "caution": {"required": ["method"]},
+            },
+        },
+        "pick": PICK,
     },
     **_object(
         {
@@ -201,7 +285,9 @@ REPORT_SCHEMA: dict[str, Any] = {
             },
             "coverage": _COVERAGE,
             "quality": _QUALITY,
+            "calibration": _CALIBRATION,
             "confusion_matrix": _MATRIX,
+            "thresholds": THRESHOLDS,
             "latency": _object(
                 {
                     "batch": _object(_LATENCY),
@@ -210,11 +296,13 @@ REPORT_SCHEMA: dict[str, Any] = {
             ),
             "throughput": _object({"rows_per_s": _ESTIMATE, "pass_s": _NUMBER, "seconds": _map(_NUMBER)}),
             "predictions": _object({"folder": _TEXT, "files": _COUNT, "rows": _COUNT, "columns": _list(_TEXT)}),
+            "slices": _list(_SLICE),
+            "baselines": BASELINES,
             "gates": _list(_GATE),
             "findings": _list(_FINDING),
             "provenance": _PROVENANCE,
         },
-        optional=("sampled", "predictions"),
+        optional=("sampled", "calibration", "thresholds", "predictions", "slices", "baselines"),
     ),
 }
 
@@ -235,7 +323,7 @@ def _not_finite(value: object, where: str) -> Iterator[str]:
     """NaN and infinities are numbers to a JSON Schema, but no JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         yield f"{where}: {value} is not finite"
-    elif isinstance(value, dict | list):
+    elif isinstance(value, dict) or (isinstance(value, list) and not set(map(type, value)) <= {int}):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _not_finite(item, f"{where}.{key}")
 
@@ -246,6 +334,7 @@ def _wrong_sizes(report: Mapping[str, Any]) -> Iterator[str]:
     classes = quality["classes"]
     if matrix["classes"] != classes or [row["class"] for row in quality["per_class"]] != classes:
         yield "report: quality.classes, quality.per_class and confusion_matrix.classes are not the same classes"
+    yield from wrong_thresholds(report)
     size = len(classes)
     if "counts" in matrix and [len(row) for row in matrix["counts"]] != [size] * size:
         yield f"confusion_matrix.counts: expected {size} rows of {size} counts"

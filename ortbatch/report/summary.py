@@ -5,28 +5,32 @@ Made to be read in 80 columns. Class names and paths are shown as they are, neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from ortbatch.report.format import interval, margin, name, number
+from ortbatch.report.sheet import sheet as _table
+from ortbatch.report.threshold_text import threshold_lines
 
 _MATRIX_UP_TO = 20
 _CLASSES_UP_TO = 20
 _CONFUSIONS_UP_TO = 10
 _SENTENCE_CHARACTERS = 300
 _SHARDS_SHOWN = 3
+_SLICES_SHOWN = 20
 _COLOURS = {"passed": "green", "failed": "red", "inconclusive": "yellow", "incomplete": "red", "ungated": "blue"}
 _URGENCY = ("failed", "inconclusive", "passed")
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 _QUALITY = [
     "accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "precision_macro", "recall_macro",
-    "f1_macro", "matthews_corrcoef", "cohen_kappa", "log_loss", "brier", "roc_auc", "average_precision",
+    "f1_macro", "matthews_corrcoef", "cohen_kappa", "log_loss", "brier", "ece", "roc_auc", "average_precision",
+    "top_2_accuracy", "top_3_accuracy", "top_5_accuracy", "top_10_accuracy",
     "majority_class_accuracy",
 ]  # fmt: skip
 
@@ -38,6 +42,9 @@ def print_summary(report: Mapping[str, Any], console: Console) -> None:
     for table in (_quality(report), _per_class(report)):
         _print(console, [table, ""])
     _print(console, [_matrix(report, console), ""])
+    _print(console, threshold_lines(report))
+    if report.get("slices"):
+        _print(console, [*_slices(report), ""])
     _print(console, [*_latency(report), *_throughput(report), _coverage(report), *_quarantined(report)])
 
 
@@ -89,14 +96,6 @@ def _judgement(gates: list[Mapping[str, Any]]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _table(*columns: str, texts: int = 1) -> Table:
-    """A table whose first `texts` columns are text, the others numbers."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for place, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if place < texts else "right", overflow="fold")
-    return table
 
 
 def _gates(report: Mapping[str, Any]) -> Table:
@@ -182,6 +181,34 @@ def _confusions(matrix: Mapping[str, Any]) -> RenderableType:
     for count, true, predicted in wrong[:_CONFUSIONS_UP_TO]:
         table.add_row(*(Text(name(matrix["classes"][index])) for index in (true, predicted)), f"{-count:,}")
     return table
+
+
+def _slices(report: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The first slices of the report, which are the worse ones."""
+    slices = report["slices"]
+    shown = slices[:_SLICES_SHOWN]
+    metrics = [metric for metric in ("accuracy", "recall", "precision") if metric in slices[0]]
+    table = _table("slice, worse first", "rows", *(f"{metric}, 95%" for metric in metrics))
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    for entry in shown:
+        worse = {item["metric"] for item in entry["worse"]}
+        cells = [Text(_tight(entry[metric]), "bold red" if metric in worse else "") for metric in metrics]
+        table.add_row(Text(name(entry["name"], 60), "bold red" if worse else ""), f"{entry['rows']:,}", *cells)
+    yield table
+    worse_ones = sum(bool(entry["worse"]) for entry in slices)
+    more = f"; {len(slices) - len(shown):,} more in the report" if len(slices) > len(shown) else ""
+    yield Text(
+        f"{_counted(worse_ones, 'slice')} of {len(slices):,} worse by more than chance (Holm, 0.05){more}", "dim"
+    )
+
+
+def _tight(estimate: Mapping[str, Any]) -> str:
+    """A share and its interval, rounded outward to two digits."""
+    if estimate["ci"] is None:
+        return number(estimate["value"])
+    low, high = math.floor(estimate["ci"][0] * 100), math.ceil(estimate["ci"][1] * 100)
+    return f"{number(estimate['value'])} {low / 100:.2f}–{high / 100:.2f}"
 
 
 def _latency(report: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -18,10 +18,16 @@ def metrics_table(report: Mapping[str, Any]) -> str:
     head = (report["run"]["id"], report["run"]["started_at"])
     lines = [_line(COLUMNS)]
     for metric, class_name, estimate, rows in _estimates(report):
-        low, high = estimate["ci"] or ("", "")
-        value = "" if estimate["value"] is None else repr(estimate["value"])
-        lines.append(_line((*head, metric, class_name, "", value, low, high, rows)))
+        lines.append(_line((*head, metric, class_name, "", *_numbers(estimate), rows)))
+    for entry in report.get("slices", []):
+        for metric, class_name, estimate, rows in _estimates_of_slice(entry, report["quality"].get("positive")):
+            lines.append(_line((*head, metric, class_name, entry["name"], *_numbers(estimate), rows)))
     return "".join(lines)
+
+
+def _numbers(estimate: Mapping[str, Any]) -> tuple[object, ...]:
+    low, high = estimate["ci"] or ("", "")
+    return ("" if estimate["value"] is None else repr(estimate["value"])), low, high
 
 
 def _line(cells: Sequence[object]) -> str:
@@ -42,9 +48,34 @@ def _estimates(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[st
         for name, item in row.items():
             if is_estimate(item):
                 yield name, row["class"], item, rows_behind(name, row, quality["rows"])
+    yield from _operating_points(report)
     yield "coverage", "", report["coverage"]["fraction"], planned
     for kind, section in report["latency"].items():
         for name, item in section.items():
             if is_estimate(item):
                 yield f"latency.{kind}.{name}", "", item, section["count"]
     yield "throughput.rows_per_s", "", report["throughput"]["rows_per_s"], planned
+
+
+def _operating_points(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any], int]]:
+    """(metric, class, estimate, rows) of every operating point; of the positive class also without the class."""
+    for curve in report.get("thresholds", {}).get("curves", []):
+        whose = ["", curve["class"]] if "positive" in report["quality"] else [curve["class"]]
+        for class_name in whose:
+            for point in curve["operating_points"]:
+                yield point["metric"], class_name, point["estimate"], point["rows"]
+
+
+def _estimates_of_slice(
+    entry: Mapping[str, Any], positive: str | None
+) -> Iterator[tuple[str, str, Mapping[str, Any], int]]:  # fmt: skip
+    """(metric, class, estimate, rows) of every estimate of a slice."""
+    per_class = entry.get("per_class", [])
+    row = next((row for row in per_class if row["class"] == positive), None)
+    for name, item in entry.items():
+        if is_estimate(item):
+            yield name, "", item, rows_behind(name, row if name in POSITIVE else None, entry["rows"])
+    for row in per_class:
+        for name, item in row.items():
+            if is_estimate(item):
+                yield name, row["class"], item, rows_behind(name, row, entry["rows"])

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-_ESTIMATE_KEYS = frozenset({"value", "ci", "reason", "bound"})
+from ortbatch.report.threshold_schema import without_columns
+
+_ESTIMATE_KEYS = frozenset({"value", "ci", "reason", "method", "caution", "bound"})
 
 
 def without_wellformed(report: object, estimates: Sequence[str]) -> object:
@@ -20,7 +22,7 @@ def without_wellformed(report: object, estimates: Sequence[str]) -> object:
     """
     if not isinstance(report, dict):
         return report
-    rest = _emptied(report, "confusion_matrix", "cells", _is_cell)
+    rest = without_columns(_emptied(report, "confusion_matrix", "cells", _is_cell))
     keys = {"class", "support", "predicted", *estimates}
     return _emptied(rest, "quality", "per_class", lambda row: _is_class_row(row, keys, estimates))
 
@@ -58,6 +60,10 @@ def _is_estimate(item: object) -> bool:
         good = isinstance(item["reason"], str) and ci is None and (value is None or _is_number(value))
     else:
         good = _is_number(value) and (ci is None or _is_pair(ci))
+    if "method" in item:
+        good = good and isinstance(item["method"], str) and _is_pair(ci)
+    if "caution" in item:
+        good = good and isinstance(item["caution"], str) and "method" in item
     return good and ("bound" not in item or _is_pair(item["bound"]))
 
 

@@ -13,7 +13,7 @@ from ortbatch.job import job_schema
 from ortbatch.report.schema import REPORT_SCHEMA
 from tests.command_line import JOB, Done, call, files_of, make_job, process
 
-COMMANDS = ["run", "check", "report", "gate", "schema"]
+COMMANDS = ["run", "check", "report", "gate", "thresholds", "schema"]
 
 
 @pytest.fixture(scope="module")

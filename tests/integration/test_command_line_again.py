@@ -65,7 +65,7 @@ OTHER = {
     "other data": ("data.path=data/part-0.parquet", "data is "),
     "other inputs": (
         "model.inputs.x=[f1, f0, f2, f3]",
-        "what is evaluated (inputs, labels, classes, positive class, threshold) is ",
+        "what is evaluated (inputs, labels, classes, positive class, threshold, slices) is ",
     ),
     "another model": ("model.path=other.onnx", "model is "),
 }

@@ -75,8 +75,7 @@ def test_every_command_is_one_that_is_run_or_a_target_of_make() -> None:
 def test_a_documented_command_ends_as_documented(command: Command, checkout: Path) -> None:
     words = command.words
     run = [sys.executable, "-m", *words] if words[0] == "ortbatch" else [sys.executable, *words[1:]]
-    if "RUN" in words:
-        run[run.index("RUN")] = latest_run(checkout)
+    run = [latest_run(checkout) if word in ("RUN", "OLD", "NEW") else word for word in run]
     done = subprocess.run(run, cwd=checkout, capture_output=True, text=True, check=False)
     assert done.returncode == command.exit_code, done.stdout + done.stderr
 

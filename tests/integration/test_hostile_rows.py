@@ -113,6 +113,7 @@ class Plain:
 
     rejected: Counter[str] = field(default_factory=Counter)
     by_file: Counter[str] = field(default_factory=Counter)
+    by_class: Counter[str] = field(default_factory=Counter)
     labels: list[int] = field(default_factory=list)
     outputs: list[np.ndarray] = field(default_factory=list)
 
@@ -144,6 +145,8 @@ def plain_loop(task: Task, folder: Path) -> Plain:
             if reason is not None:
                 found.rejected[reason] += 1
                 found.by_file[path.name] += 1
+                known = [name for name in task.classes if task.label(task.classes.index(name)) == row["y"]]
+                found.by_class.update(known if row["y"] is not None else [])
                 continue
             found.labels.append([task.label(index) for index in range(len(task.classes))].index(row["y"]))
             found.outputs.append(out[0].astype(np.float64))
@@ -204,6 +207,13 @@ def test_every_bad_row_is_counted_by_its_reason(case: Case, outcome: Outcome) ->
 def test_every_bad_row_is_counted_by_its_file(case: Case, outcome: Outcome) -> None:
     worst = outcome.report.data["coverage"]["bad_rows"]["worst_files"]
     assert {Path(entry["file"]).name: entry["rows"] for entry in worst} == dict(case.plain.by_file)
+
+
+def test_bad_rows_whose_label_is_known_are_counted_by_their_class(case: Case, outcome: Outcome) -> None:
+    by_class = outcome.report.data["coverage"]["bad_rows"]["by_class"]
+    support = Counter(case.task.classes[label] for label in case.plain.labels)
+    assert {entry["class"]: entry["rejected"] for entry in by_class} == dict(case.plain.by_class)
+    assert {entry["class"]: entry["evaluated"] for entry in by_class} == {n: support[n] for n in case.plain.by_class}
 
 
 def test_planned_rows_are_evaluated_or_rejected(case: Case, outcome: Outcome) -> None:

@@ -16,9 +16,10 @@ from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import CELLS, HIGHEST_NS, LatencyHistogram
 from ortbatch.metrics.scores import ONE_VS_REST_BINS, ScoreHistogram
+from ortbatch.metrics.slices import Cut, SliceCounts, confusion_cells, score_cells
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
-from ortbatch.metrics.tally import Tally
+from ortbatch.metrics.tally import ANY_CLASS, CONFIDENCE, RANKS, Tally
 from ortbatch.metrics.value import zeros
 from tests.laws.kit import Case, Unlike
 
@@ -125,12 +126,68 @@ STAGE_TIMES = Case(
 )
 AGREEMENT = Case("Agreement", st.booleans(), agreement_of, Agreement.empty)
 
-PARTS = (COVERAGE, CONFUSION, SCORES, SUM, SUM, LATENCY, STAGE_TIMES, AGREEMENT)
+CONFIDENCE_SCORES = Case(
+    "ScoreHistogram of the predicted class",
+    st.tuples(log_odds, st.booleans(), st.integers(0, 1)),
+    lambda rows: ScoreHistogram.of(
+        CONFIDENCE,
+        ONE_VS_REST_BINS,
+        np.array([row[0] for row in rows], np.float64).reshape(-1, 1),
+        np.array([row[1] for row in rows], np.bool_).reshape(-1, 1),
+        np.array([row[2] for row in rows], np.uint8),
+    ),
+    lambda: ScoreHistogram.empty(CONFIDENCE, ONE_VS_REST_BINS),
+)
+RANK_CELLS = Case("Cells of ranks", st.integers(0, RANKS), cells_of(RANKS + 1), lambda: Cells.empty((RANKS + 1,)))
+CUTS = (Cut(("country",), (("DE",), ("FR",))), Cut(("country", "vip"), (("DE", "true"), ("(null)", "false")), 7))
+
+
+def slices_of(rows: Rows, curves: int = 1) -> SliceCounts:
+    columns = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
+    places, true = columns[:, :2] + [0, CUTS[0].slices], columns[:, 2]
+    cells = confusion_cells(places, true * 3 + columns[:, 3], 3)
+    scores = score_cells(places, np.array([row[4] for row in rows], np.float64), true == 1)
+    return SliceCounts.empty(CUTS, 3, curves).of_cells(cells, scores if curves == 1 else scores[:0])
+
+
+place = st.integers(0, 2)
+slice_row = st.tuples(place, place, class_index, class_index, log_odds)
+SLICES = Case(
+    "SliceCounts",
+    slice_row,
+    slices_of,
+    lambda: SliceCounts.empty(CUTS, 3, 1),
+    (
+        Unlike(SliceCounts(), SliceCounts.empty(CUTS, 3, 1), ("()", "Cut(by=('country',)")),
+        Unlike(SliceCounts.empty(CUTS, 3, 1), SliceCounts.empty(CUTS, 2, 1), ("(6, 3, 3)", "(6, 2, 2)")),
+        Unlike(SliceCounts.empty(CUTS, 3, 1), SliceCounts.empty(CUTS, 3, 0), ("(6, 2, 1028)", "(0, 2, 1028)")),
+        Unlike(
+            SliceCounts.empty([Cut(("a",), (("x",),))], 3, 1),
+            SliceCounts.empty([Cut(("a",), (("y",),))], 3, 1),
+            ("('x',)", "('y',)"),
+        ),
+    ),
+)
+NO_SLICES = Case("SliceCounts of no cuts", st.none(), lambda _: SliceCounts(), lambda: SliceCounts.empty((), 3, 1))
+SLICES_WITHOUT_SCORES = Case(
+    "SliceCounts without scores",
+    slice_row,
+    lambda rows: slices_of(rows, curves=3),
+    lambda: SliceCounts.empty(CUTS, 3, 3),
+)
+LOST_LABELS = Case(
+    "Cells of rejected labels", class_index, cells_of(ANY_CLASS), lambda: Cells.empty((ANY_CLASS,))
+)  # fmt: skip
+
+PARTS = (
+    COVERAGE, CONFUSION, SCORES, SUM, SUM, LATENCY, STAGE_TIMES, AGREEMENT, CONFIDENCE_SCORES, RANK_CELLS, SUM, SUM,
+    LOST_LABELS, SLICES_WITHOUT_SCORES,
+)  # fmt: skip
 
 
 def tally_of(rows: Rows) -> Tally:
     columns = [[row[part] for row in rows] for part in range(len(PARTS))]
-    coverage, confusion, scores, loss, brier, latency, stages, own_label = columns
+    coverage, confusion, scores, loss, brier, latency, stages, own_label, *added, sliced = columns
     return Tally(
         coverage_of(coverage),
         confusion_of(confusion),
@@ -140,6 +197,8 @@ def tally_of(rows: Rows) -> Tally:
         latency_of(latency),
         stages_of(stages),
         agreement_of(own_label),
+        *(part.of(rows) for part, rows in zip(PARTS[8:-1], added, strict=True)),
+        slices=slices_of(sliced, curves=3),
     )
 
 
@@ -147,12 +206,16 @@ TALLY = Case(
     "Tally",
     st.tuples(*(part.row for part in PARTS)),
     tally_of,
-    lambda: Tally.empty(CLASSES, CLASSES),
+    lambda: Tally.empty(CLASSES, CLASSES, CUTS),
     (
         Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "c"], []), ("('a', 'b')", "('a', 'c')")),
         Unlike(Tally.empty(["a", "b"], ["a"]), Tally.empty(["a", "b"], ["b"]), ("('a',)", "('b',)")),
         Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "b"], ["b"]), ("()", "('b',)")),
+        Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "b"], [], CUTS), ("()", "Cut(by=('country',)")),
     ),
 )
 
-CASES = (*CELLS_CASES, CONFUSION, CONFUSION_OF_MANY, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, AGREEMENT, TALLY)
+CASES = (
+    *CELLS_CASES, CONFUSION, CONFUSION_OF_MANY, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, AGREEMENT, SLICES,
+    SLICES_WITHOUT_SCORES, NO_SLICES, TALLY,
+)  # fmt: skip

@@ -15,18 +15,20 @@ import pytest
 from ortbatch.engine import count
 from ortbatch.engine.count import Answers, Count, Outcome
 from ortbatch.engine.evaluation import UNLABELLED
+from ortbatch.metrics.slices import Cut, SliceCounts
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.outputs import Decision, Output
 
 NAN, INF = math.nan, math.inf
 BINARY = Decision(Output("out", "logits", 2, "job"), ("no", "yes"), 1, 0.3)
 MANY = Decision(Output("out", "logits", 4, "job"), tuple("abcd"), None, 0.5)
+CUTS = (Cut(("a",), (("x",), ("y",))), Cut(("b", "c"), (("x", "y"),)))
 OWN = replace(MANY, output=replace(MANY.output, own_label="label", own_by_place=True))
 
 
 def evaluation(decision: Decision) -> Any:
     """As much of an evaluation as counting looks at."""
-    return SimpleNamespace(decision=decision, empty=lambda: Tally.empty(decision.classes, decision.curves))
+    return SimpleNamespace(decision=decision, empty=lambda: Tally.empty(decision.classes, decision.curves, CUTS))
 
 
 def outcomes(decision: Decision, seed: int, rows: int = 300) -> list[Outcome]:
@@ -46,7 +48,8 @@ def outcomes(decision: Decision, seed: int, rows: int = 300) -> list[Outcome]:
         made.append(
             Outcome(
                 int(rng.integers(3)), labels, rng.integers(0, 2, size).astype(np.uint8), answers, rejected,
-                int(rng.integers(0, 3)),
+                int(rng.integers(0, 3)), rng.integers(0, classes, int(rng.integers(0, 3))),
+                slices=np.column_stack([rng.integers(0, 3, size), rng.integers(3, 5, size)]),
             )
         )  # fmt: skip
         rows -= size
@@ -83,6 +86,7 @@ def test_counts_are_those_of_a_loop_over_rows(decision: Decision) -> None:
     rejected: Counter[tuple[int, str]] = Counter()
     unlabelled = agreeing = 0
     losses, errors = [], []
+    sliced = np.zeros((5, classes, classes), int)
     for outcome in made:
         rejected[outcome.file, "null_label"] += outcome.rejected["null_label"]
         for place, (scores, label) in enumerate(zip(outcome.answers.raw.tolist(), outcome.labels, strict=True)):
@@ -97,6 +101,7 @@ def test_counts_are_those_of_a_loop_over_rows(decision: Decision) -> None:
                 p = [part / sum(parts) for part in parts]
                 predicted = int(p[1] >= 0.3) if decision is BINARY else scores.index(max(scores))
                 confusion[label, predicted] += 1
+                sliced[outcome.slices[place], label, predicted] += 1
                 losses.append(-math.log(p[label]))
                 errors.append(
                     (p[1] - label) ** 2 if decision is BINARY else sum((q - (c == label)) ** 2 for c, q in enumerate(p))
@@ -105,6 +110,8 @@ def test_counts_are_those_of_a_loop_over_rows(decision: Decision) -> None:
                 agreeing += own is not None and int(own[place]) == predicted
     tally = counted(decision, [made])
     assert tally.confusion.counts.tolist() == confusion.tolist()
+    assert tally.slices.confusion.dense().tolist() == sliced.tolist()
+    assert tally.slices.scores.sum() == (2 * confusion.sum() if decision is BINARY else 0)
     assert tally.coverage.rejected_rows == {key: rows for key, rows in rejected.items() if rows}
     assert (tally.coverage.evaluated, tally.coverage.unlabelled) == (confusion.sum(), unlabelled)
     assert tally.coverage.filtered == sum(outcome.filtered for outcome in made)
@@ -121,6 +128,25 @@ def test_a_tally_is_begun_anew_when_it_was_taken() -> None:
     counting = Count(evaluation(BINARY))
     counting.add(made)
     first = counting.tally()
-    assert counting.tally() == Tally.empty(BINARY.classes, BINARY.curves)
+    assert counting.tally() == Tally.empty(BINARY.classes, BINARY.curves, CUTS)
     counting.add(made)
     assert counting.tally() == first
+
+
+def test_scores_of_slices_are_those_of_all_rows_in_coarser_bins() -> None:
+    tally = counted(BINARY, [outcomes(BINARY, 3)])
+    fine = tally.scores.table.dense()[0].sum(axis=0)
+    coarse = tally.slices.scores.dense()
+    # Every row is in one slice of each way to cut: 0 to 2, and 3 to 4.
+    inner = fine[:, 2:-2].reshape(2, 1_024, -1).sum(axis=2)
+    for slices in (coarse[:3], coarse[3:]):
+        assert slices.sum(axis=0)[:, 2:-2].tolist() == inner.tolist()
+
+
+def test_rows_that_nothing_cuts_are_in_no_slice() -> None:
+    made = [replace(outcome, slices=None) for outcome in outcomes(BINARY, 3)]
+    counting = Count(SimpleNamespace(decision=BINARY, empty=lambda: Tally.empty(BINARY.classes, BINARY.curves)))
+    counting.add(made)
+    tally = counting.tally()
+    assert tally.slices == SliceCounts()
+    assert tally.confusion == counted(BINARY, [outcomes(BINARY, 3)]).confusion

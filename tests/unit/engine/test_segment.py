@@ -64,13 +64,17 @@ coverages = st.builds(
 agreements = st.tuples(count, count).map(lambda pair: Agreement(max(pair), min(pair)))
 latencies = st.lists(latency_ns, max_size=8).map(latency_of)
 tallies = st.lists(TALLY.row, max_size=10).map(tally_of) | st.builds(
-    Tally, coverages, confusions, scores, sums, sums, latencies, st.builds(StageTimes, *[count] * 5), agreements
-)
+    Tally, coverages, confusions, scores, sums, sums, latencies, st.builds(StageTimes, *[count] * 5), agreements,
+    scores, dense(11), sums, sums,
+)  # fmt: skip
 shard_sets = st.sets(st.integers(0, 60) | st.integers(0, 10**12)).map(ShardSet.of)
 parts = st.lists(st.builds(Part, st.integers(0, 10**6), st.integers(0, 10**9), st.text(max_size=4)), max_size=4)
 states = st.builds(RunState, shard_sets, tallies, parts.map(tuple))
 
-ROW = ("evaluated", (0, 1), ((1.5, -2.0, 0.0), 1, 0), -0.25, 0.5, 2_500, ("read", 10**9), True)
+ROW = (
+    "evaluated", (0, 1), ((1.5, -2.0, 0.0), 1, 0), -0.25, 0.5, 2_500, ("read", 10**9), True,
+    (0.5, True, 1), 3, 0.0625, 0.25, 1, (0, 2, 1, 0, 0.5),
+)  # fmt: skip
 FULL = RunState(ShardSet.of([1, 2, 7]), tally_of([ROW, ((7, "not_finite"), *ROW[1:])]))
 EMPTY = RunState(ShardSet(), Tally.empty(("a", "b"), ("b",)))
 SEGMENT = encode_segment(FULL, IDENTITY)

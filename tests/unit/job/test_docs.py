@@ -7,7 +7,7 @@ import pytest
 from ortbatch.job import Job, job_schema
 from ortbatch.job.later import LATER
 from ortbatch.job.schema import expected, keys_of
-from ortbatch.metrics.reference import KNOWN
+from ortbatch.metrics.reference import KNOWN, OPERATING
 
 DOCS = (Path(__file__).parents[3] / "docs" / "job.md").read_text()
 SCHEMA = job_schema()
@@ -88,6 +88,11 @@ def test_every_known_metric_is_documented():
     statistics = {name.rsplit(".", 1)[1] for name in KNOWN if name.startswith("latency.")}
     documented = set(re.findall(r"`([\w.]+)`", DOCS))
     assert names | statistics | {"latency.single.", "latency.batch."} <= documented
+
+
+@pytest.mark.parametrize("name", sorted(OPERATING))
+def test_every_metric_of_an_operating_point_is_documented_with_its_number(name):
+    assert f"`{name}(x)`" in DOCS
 
 
 def test_the_messages_in_the_documentation_are_those_given(problems):

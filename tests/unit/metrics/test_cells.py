@@ -72,6 +72,7 @@ def test_both_forms_have_the_same_sums_and_parts(flat: NDArray[np.int64]) -> Non
         assert np.array_equal(cells.row_sums(), dense.sum(axis=1))
         assert np.array_equal(cells.column_sums(), dense.sum(axis=0))
         assert [cells.part(row).tolist() for row in range(3)] == dense.tolist()
+        assert [cells.at(row) for row in range(3)] == [Cells.of_dense(row) for row in dense]
         assert cells.sum() == len(rows)
         indices, counts = cells.nonzero()
         assert indices.tolist() == np.flatnonzero(dense).tolist()

@@ -42,7 +42,27 @@ def test_a_value_that_is_not_finite_is_refused(number: float) -> None:
 @pytest.mark.parametrize("ci", [(math.nan, 1.0), (0.0, math.inf)])
 def test_an_interval_that_is_not_finite_is_refused(ci: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="an estimate is finite"):
-        Estimate(0.5, ci)
+        Estimate(0.5, ci, method="wilson")
+
+
+def test_an_interval_without_its_method_is_refused() -> None:
+    with pytest.raises(ValueError, match="an interval has a method"):
+        Estimate(0.5, (0.4, 0.6))
+
+
+def test_a_method_without_an_interval_is_refused() -> None:
+    with pytest.raises(ValueError, match="an interval has a method"):
+        Estimate(0.5, method="wilson")
+
+
+def test_a_caution_without_an_interval_is_refused() -> None:
+    with pytest.raises(ValueError, match="a caution is about an interval"):
+        Estimate(0.5, caution="few rows")
+
+
+def test_a_bound_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="an estimate is finite"):
+        Estimate(0.5, bound=(0.0, math.inf))
 
 
 def test_an_estimate_cannot_be_changed() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortbatch.metrics.reference import KNOWN, PER_CLASS, MetricRef, bounds, check, number, scan
+from ortbatch.metrics.reference import KNOWN, OPERATING, PER_CLASS, MetricRef, bounds, check, number, scan
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=0, max_size=12)
 names = st.sampled_from([*sorted(KNOWN), "recall_at_precision", "fidelity.agreement", "leakage.exact"])
@@ -103,6 +103,45 @@ def test_a_number_in_parentheses_is_refused_by_every_known_metric(name):
         check(MetricRef(name, argument=0.5))
 
 
+@pytest.mark.parametrize("name", sorted(OPERATING))
+def test_an_operating_point_needs_its_number(name):
+    with pytest.raises(ValueError, match=rf"`{name}` needs a number in parentheses, .*: `{name}\(0\.[0-9]+\)`"):
+        check(MetricRef(name))
+
+
+@pytest.mark.parametrize("name", sorted(OPERATING - {"recall_at_fpr"}))
+@pytest.mark.parametrize("argument", [0.0, -0.1, 1.0000001, 90.0])
+def test_a_share_that_no_rows_can_have_is_refused(name, argument):
+    with pytest.raises(ValueError, match=rf"`{name}` takes a number above 0 and at most 1, got \({argument!r}\)"):
+        check(MetricRef(name, argument))
+
+
+@pytest.mark.parametrize("argument", [-0.001, 1.0, 5.0])
+def test_a_false_positive_rate_of_1_or_more_is_refused(argument):
+    with pytest.raises(ValueError, match=r"`recall_at_fpr` takes a number from 0 to below 1"):
+        check(MetricRef("recall_at_fpr", argument))
+
+
+@pytest.mark.parametrize("text", ["recall_at_precision(1)", "precision_at_top(0.005)[cat]", "recall_at_fpr(0)"])
+def test_an_operating_point_takes_a_class_and_the_ends_of_its_range(text):
+    check(MetricRef.parse(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("recall_at_precison", "recall_at_precision"),
+        ("precision_at_recal", "precision_at_recall"),
+        ("specificity_at_recall", "precision_at_recall"),
+        ("recall_at_fnr", "recall_at_fpr"),
+        ("precision_at_k", "precision_at_top"),
+    ],
+)
+def test_a_misspelt_operating_point_is_refused_with_the_nearest(name, near):
+    with pytest.raises(ValueError, match=f"unknown metric `{name}`; did you mean `{near}`"):
+        check(MetricRef(name, 0.9))
+
+
 def test_metrics_per_class_take_a_class_and_do_without():
     for name in PER_CLASS:
         check(MetricRef(name))
@@ -110,7 +149,7 @@ def test_metrics_per_class_take_a_class_and_do_without():
 
 
 def test_the_known_metrics_are_those_of_the_report():
-    assert len(KNOWN) == 6 + 5 + 6 + 4 + 14
+    assert len(KNOWN) == 6 + 5 + 6 + 5 + 4 + 14
     assert {"latency.single.p99_9_ms", "latency.batch.mean_ms", "precision_weighted", "brier"} <= KNOWN
 
 

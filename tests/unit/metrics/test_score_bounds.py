@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import accumulate, chain, product
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ortbatch.metrics.cells import Cells
-from ortbatch.metrics.scores import Bounded, ScoreHistogram
+from ortbatch.metrics.estimate import Estimate
+from ortbatch.metrics.scores import ScoreHistogram
 
 ROUNDING = 1e-12
 Groups = tuple[tuple[int, int], ...]  # (positives, negatives) of each tied group
@@ -41,9 +43,16 @@ def cells(negative: list[int], positive: list[int]) -> ScoreHistogram:
     return ScoreHistogram(("yes",), Cells.of_dense(counts))
 
 
-def bounded(value: Bounded | str) -> Bounded:
-    assert isinstance(value, Bounded), value
-    return value
+class Bounded(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+
+def bounded(estimate: Estimate) -> Bounded:
+    assert estimate.value is not None
+    assert estimate.bound is not None
+    return Bounded(estimate.value, *estimate.bound)
 
 
 def draw_normal(share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -60,8 +69,8 @@ def test_the_value_of_raw_scores_lies_within_the_bound(rows: list[tuple[float, b
     rank = np.unique(z, return_inverse=True)[1]  # the same order and ties, without infinities
     histogram = histogram_of(z, truth, bins)
     for score, got in (
-        (roc_auc_score, histogram.roc_auc(0)),
-        (average_precision_score, histogram.average_precision(0)),
+        (roc_auc_score, histogram.curve(0).roc_auc()),
+        (average_precision_score, histogram.curve(0).average_precision()),
     ):
         bound = bounded(got)
         assert bound.low - ROUNDING <= score(truth, rank) <= bound.high + ROUNDING, score.__name__
@@ -74,8 +83,8 @@ def test_certain_scores_are_true_ties_and_leave_no_doubt(rows: list[tuple[float,
     assume(truth.any() and not truth.all())
     histogram = histogram_of(z, truth, 64)
     for score, got in (
-        (roc_auc_score, histogram.roc_auc(0)),
-        (average_precision_score, histogram.average_precision(0)),
+        (roc_auc_score, histogram.curve(0).roc_auc()),
+        (average_precision_score, histogram.curve(0).average_precision()),
     ):
         bound, exact = bounded(got), score(truth, z > 0)
         assert (bound.low, bound.value, bound.high) == pytest.approx((exact, exact, exact), abs=ROUNDING)
@@ -128,7 +137,7 @@ def test_the_bound_is_what_the_worst_and_the_best_of_all_orders_attain(name: str
     score = {"roc_auc": roc_auc_of, "average_precision": average_precision_of}[name]
     for histogram in small_tables():
         attained = [score(groups) for groups in raw_orders(histogram)]
-        bound = bounded(getattr(histogram, name)(0))
+        bound = bounded(getattr(histogram.curve(0), name)())
         expected = float(min(attained)), float(max(attained))
         assert (bound.low, bound.high) == pytest.approx(expected, abs=ROUNDING), histogram.counts
 
@@ -155,7 +164,7 @@ def test_bins_cost_little_on_normal_scores(
 ) -> None:
     z, truth = draw_normal(share)
     histogram = histogram_of(z, truth, bins)
-    auc, precision = bounded(histogram.roc_auc(0)), bounded(histogram.average_precision(0))
+    auc, precision = bounded(histogram.curve(0).roc_auc()), bounded(histogram.curve(0).average_precision())
     assert auc.value == pytest.approx(roc_auc_score(truth, z), abs=auc_error)
     assert precision.value == pytest.approx(average_precision_score(truth, z), abs=ap_error)
     assert (auc.high - auc.low < auc_width, precision.high - precision.low < ap_width) == (True, True)
@@ -169,14 +178,14 @@ def test_bins_cost_little_on_normal_scores(
 )
 def test_one_kind_of_rows_leaves_the_curve_undefined(metric: str, negative: int, positive: int, reason: str) -> None:
     histogram = cells([0, 0, negative, 0, 0, 0], [0, 0, 0, positive, 0, 0])
-    assert getattr(histogram, metric)(0) == reason
+    assert getattr(histogram.curve(0), metric)() == Estimate.undefined(reason)
 
 
 def test_both_halves_count_towards_a_curve() -> None:
     z, truth = draw_normal(0.5)
     histogram = histogram_of(z, truth, 64)
     both = histogram.counts.sum(axis=1)
-    assert cells(*both[0].tolist()).roc_auc(0) == histogram.roc_auc(0)
+    assert cells(*both[0].tolist()).curve(0).roc_auc() == histogram.curve(0).roc_auc()
 
 
 @pytest.mark.parametrize("rows", [10**10, 2**53 - 1, 2**56])
@@ -186,8 +195,8 @@ def test_values_of_very_large_cells_keep_nine_digits(rows: int) -> None:
     negative, positive = ([int(rows * part) for part in side] for side in share)
     groups = tuple(zip(positive, negative, strict=True))[::-1]
     histogram = cells(negative, positive)
-    assert bounded(histogram.roc_auc(0)).value == pytest.approx(float(roc_auc_of(groups)), abs=1e-12)
-    assert bounded(histogram.average_precision(0)).value == pytest.approx(
+    assert bounded(histogram.curve(0).roc_auc()).value == pytest.approx(float(roc_auc_of(groups)), abs=1e-12)
+    assert bounded(histogram.curve(0).average_precision()).value == pytest.approx(
         float(average_precision_of(groups)), abs=1e-12
     )
 
@@ -195,7 +204,7 @@ def test_values_of_very_large_cells_keep_nine_digits(rows: int) -> None:
 @pytest.mark.parametrize("rows", [10**10, 2**53 - 1, 2**56])
 def test_the_auc_bound_of_very_large_cells_is_exact(rows: int) -> None:
     tied = cells([0, 0, rows, 7, 0, 0], [0, 0, rows - 1, rows, 0, 0])
-    bound = bounded(tied.roc_auc(0))
+    bound = bounded(tied.curve(0).roc_auc())
     pairs = (rows + 7) * (2 * rows - 1)
     high = Fraction(rows * (2 * rows - 1) + 7 * rows, pairs)
     low = Fraction(rows * rows, pairs)
@@ -210,19 +219,19 @@ def test_the_worst_order_of_a_cell_is_summed_without_cancellation(own: int, miss
     histogram = cells([1, 0, 0, misses, 0, 0], [0, 0, 0, own, hits_before, 0])
     best_first = math.fsum((hits_before + hit) / (hits_before + hit + misses) for hit in range(1, own + 1))
     expected = (hits_before + best_first) / (hits_before + own)
-    assert bounded(histogram.average_precision(0)).low == pytest.approx(expected, abs=1e-12)
+    assert bounded(histogram.curve(0).average_precision()).low == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("vast", [2**53, 2**54, 2**60])
 def test_few_rows_above_a_vast_cell_are_not_lost(vast: int) -> None:
     histogram = cells([0, 0, vast, 5, 0, 0], [0, 0, 1, 0, 0, 0])
-    assert bounded(histogram.average_precision(0)).high == pytest.approx(1 / 6)
+    assert bounded(histogram.curve(0).average_precision()).high == pytest.approx(1 / 6)
 
 
 @pytest.mark.parametrize("own", [10**10, 2**53, 2**58])
 @pytest.mark.parametrize("misses", [1, 10**10, 2**58])
 def test_the_worst_order_of_a_vast_cell_lies_between_its_integrals(own: int, misses: int) -> None:
     histogram = cells([1, 0, 0, misses, 0, 0], [0, 0, 0, own, 0, 0])
-    low = bounded(histogram.average_precision(0)).low
+    low = bounded(histogram.curve(0).average_precision()).low
     integral = 1 - misses / own * math.log1p(own / misses)  # of x / (x + misses) over [0, own], divided by own
     assert integral - 1e-12 <= low <= integral + 1 / own + 1e-12

@@ -11,7 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
-from ortbatch.metrics.scores import BINARY_BINS, Bounded, ScoreHistogram, cells_of, halves, joint_cells, macro
+from ortbatch.metrics.curves import mean_of
+from ortbatch.metrics.estimate import Estimate
+from ortbatch.metrics.scores import BINARY_BINS, ScoreHistogram, cells_of, halves, joint_cells
 
 BINS = [64, 1_024, 4_096, BINARY_BINS]
 odds = st.floats(allow_nan=False) | st.floats(-25, 25) | st.integers(-33_000, 33_000).map(lambda k: k * 3 / 4_096)
@@ -194,14 +196,25 @@ def test_halves_of_two_files_are_independent(other: int) -> None:
     assert chi2_contingency(table).pvalue > 1e-4
 
 
-def test_a_macro_average_is_the_mean_of_its_curves() -> None:
-    assert macro([Bounded(0.5, 0.4, 0.6), Bounded(1.0, 1.0, 1.0)]).value == 0.75
+AREAS = (
+    Estimate(0.5, (0.25, 0.75), method="delong_logit", caution="few rows", bound=(0.4, 0.6)),
+    Estimate(1.0, (0.75, 1.0), method="wilson_perfect", bound=(1.0, 1.0)),
+)
+
+
+def test_a_macro_average_is_the_mean_of_its_curves_their_limits_and_their_bounds() -> None:
+    expected = Estimate(0.75, (0.5, 0.875), method="mean_of_limits", caution="few rows", bound=(0.7, 0.8))
+    assert mean_of(AREAS) == expected
+
+
+def test_a_macro_average_has_no_interval_where_one_of_its_curves_has_none() -> None:
+    lacking = Estimate(0.5, reason="no interval: too few rows", bound=(0.4, 0.6))
+    assert mean_of([*AREAS, lacking]).reason == "no interval: too few rows"
 
 
 def test_a_macro_average_with_an_undefined_curve_is_undefined() -> None:
-    estimate = macro([Bounded(0.5, 0.4, 0.6), "no row of this class"])
-    assert (estimate.value, estimate.reason) == (None, "no row of this class")
+    assert mean_of([*AREAS, Estimate.undefined("no row of this class")]) == Estimate.undefined("no row of this class")
 
 
 def test_a_macro_average_of_no_curves_is_undefined() -> None:
-    assert macro([]).reason == "no scores"
+    assert mean_of([]) == Estimate.undefined("no scores")

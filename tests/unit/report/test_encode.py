@@ -72,7 +72,8 @@ def test_a_long_list_of_texts_has_a_line_for_each() -> None:
 
 
 def test_an_estimate_without_reason_has_no_key_for_it() -> None:
-    assert plain(Estimate(0.5, (0.25, 0.75))) == {"value": 0.5, "ci": [0.25, 0.75]}
+    expected = {"value": 0.5, "ci": [0.25, 0.75], "method": "wilson"}
+    assert plain(Estimate(0.5, (0.25, 0.75), method="wilson")) == expected
 
 
 def test_an_undefined_estimate_has_its_reason() -> None:

@@ -20,8 +20,9 @@ from sklearn import metrics
 from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.tally import Tally
+from ortbatch.report.averages import _by_cells, _by_margins
 from ortbatch.report.encode import plain
-from ortbatch.report.quality import _by_cells, _by_margins, class_counts, quality_section
+from ortbatch.report.quality import class_counts, quality_section
 from tests.unit.report.made import CATS, label_tally, names, score_tally
 
 Matrix = NDArray[np.int64]

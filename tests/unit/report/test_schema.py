@@ -46,7 +46,20 @@ def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[st
         yield from places(item, (*path, key))
 
 
-OPEN = {"job", "rejected", "seconds", "identity", "vars", "binding", "versions", "engine", "host", "model", "data"}
+OPEN = {
+    "recommended",
+    "job",
+    "rejected",
+    "seconds",
+    "identity",
+    "vars",
+    "binding",
+    "versions",
+    "engine",
+    "host",
+    "model",
+    "data",
+}
 
 
 def test_an_extra_key_is_refused_wherever_keys_are_fixed(whole: dict[str, Any]) -> None:

@@ -1,0 +1,84 @@
+"""The commands about runs that are done: `compare` and `history`. Arguments in, exit codes out."""
+
+from __future__ import annotations
+
+import click
+
+from ortbatch.terminal import drawn, put
+
+
+@click.command("compare")
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--max-drop",
+    "drops",
+    multiple=True,
+    metavar="METRIC=X",
+    help="Exit with 1 if the metric lost more than X: fell, or rose where lower is better (latency, log_loss).",
+)
+@click.option(
+    "--confidence",
+    type=float,
+    metavar="C",
+    help="Level of the intervals (0.95), which then decide about --max-drop: 4 where they cannot.",
+)
+@click.option("--unpaired", is_flag=True, help="Leave kept predictions of the same rows unread.")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare_command(
+    old: str, new: str, drops: tuple[str, ...], confidence: float | None, unpaired: bool, as_json: bool
+) -> None:
+    """Compare two finished runs, by folder or report.json: what changed, and every metric with its difference.
+
+    Rows are paired where both runs kept predictions of the same rows. Without --max-drop the exit code is 0.
+    """
+    from ortbatch.earlier import compare, limits_of
+    from ortbatch.report.compare_text import print_comparison
+
+    losses = dict(_loss(entry) for entry in drops)
+    try:
+        limits_of(losses, confidence)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    comparison = compare(old, new, max_drop=losses, confidence=confidence, unpaired=unpaired)
+    if as_json:
+        put(comparison.encode().encode())
+    else:
+        put(drawn(lambda console: print_comparison(comparison.data, console)))
+    raise click.exceptions.Exit(comparison.exit_code)
+
+
+def _loss(entry: str) -> tuple[str, float]:
+    """A metric and the largest loss; a slice in the metric holds `=` too."""
+    from ortbatch.metrics.reference import number
+
+    metric, equals, loss = entry.rpartition("=")
+    if not equals or not metric:
+        raise click.UsageError(f"--max-drop {entry}: expected METRIC=NUMBER, such as `recall=0.01`")
+    try:
+        return metric.strip(), number(loss.strip())
+    except ValueError as error:
+        raise click.UsageError(f"--max-drop {entry}: {error}") from None
+
+
+@click.command("history")
+@click.argument("folder")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="Show this metric; may be given several times."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON.")
+def history_command(folder: str, metrics: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """List the finished runs below FOLDER by time: metrics with intervals, and drift from one run to the next."""
+    from ortbatch.earlier import history, metrics_of
+    from ortbatch.report.history_text import print_history
+
+    try:
+        metrics_of(metrics)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    found = history(folder, metrics=metrics, limit=limit)
+    if as_json:
+        put(found.encode().encode())
+    else:
+        put(drawn(lambda console: print_history(found.data, console)))
