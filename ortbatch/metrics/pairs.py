@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.metrics.differences import JointCounts
-from ortbatch.metrics.value import Counts, add, require_same
+from ortbatch.metrics.value import Counts, Value, add, frozen, require_same, zeros
 
 NOWHERE = -1
 """In place of a class: no label, or no prediction."""
@@ -19,7 +19,7 @@ Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class PairedRows:
+class PairedRows(Value):
     """Counts over rows that two runs looked at.
 
     Args:
@@ -40,7 +40,7 @@ class PairedRows:
     @classmethod
     def empty(cls, classes: Sequence[str]) -> PairedRows:
         """Of no rows."""
-        return cls(tuple(classes), np.zeros((len(classes), 4), np.int64))
+        return cls(tuple(classes), zeros(len(classes), 4))
 
     @classmethod
     def of(cls, classes: Sequence[str], labels: tuple[Codes, Codes], predicted: tuple[Codes, Codes]) -> PairedRows:
@@ -59,7 +59,7 @@ class PairedRows:
         both = (predicted[0] != NOWHERE) & (predicted[1] != NOWHERE)
         return cls(
             tuple(classes),
-            counts.astype(np.int64),
+            frozen(counts.astype(np.int64)),
             int(both.sum()),
             int((both & (predicted[0] != predicted[1])).sum()),
             int((in_old & ~in_new).sum()),

@@ -52,6 +52,17 @@ def test_fraud_equals_the_dictionaries_that_zipmap_makes(tmp_path: Path) -> None
     assert report.data["quality"]["own_label"] == {"rows": 4_000, "disagreements": 0}
 
 
+def test_the_report_of_fraud_says_that_its_model_is_not_fit_and_why(tmp_path: Path) -> None:
+    report = run(prepare_fraud(tmp_path / "fraud"), tmp_path / "run")
+    assert (report.status, report.exit_code) == ("failed", 1)
+    failed = [gate["gate"] for gate in report.data["gates"] if gate["outcome"] == "failed"]
+    assert failed == ["recall[fraud] >= 0.8"]
+    worst = report.data["findings"][0]
+    assert (worst["severity"], worst["code"]) == ("error", "class_missed")
+    assert "of `fraud`: its recall is" in worst["text"]
+    assert "better_threshold" in {finding["code"] for finding in report.data["findings"]}
+
+
 def test_images_equal_a_loop_over_pictures(tmp_path: Path) -> None:
     job = prepare_images(tmp_path / "images")
     report, rows, model = run(job, tmp_path / "run"), test_rows(job), session(job)

@@ -15,6 +15,7 @@ from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
 from ortbatch.metrics.latency import CELLS, HIGHEST_NS, LatencyHistogram
+from ortbatch.metrics.pairs import PairedRows
 from ortbatch.metrics.scores import ONE_VS_REST_BINS, ScoreHistogram
 from ortbatch.metrics.slices import Cut, SliceCounts, confusion_cells, score_cells
 from ortbatch.metrics.stages import StageTimes
@@ -215,7 +216,25 @@ TALLY = Case(
     ),
 )
 
+
+def pairs_of(rows: Rows) -> PairedRows:
+    columns = np.array(rows, np.int64).reshape(-1, 4)
+    return PairedRows.of(CLASSES, (columns[:, 0], columns[:, 1]), (columns[:, 2], columns[:, 3]))
+
+
+class_or_none = st.integers(-1, len(CLASSES) - 1)
+PAIRS = Case(
+    "PairedRows",
+    # A row has one label, which a run that did not evaluate it does not know.
+    st.tuples(class_index, st.booleans(), st.booleans(), class_or_none, class_or_none).map(
+        lambda row: (row[0] if row[1] else -1, row[0] if row[2] else -1, *row[3:])
+    ),
+    pairs_of,
+    lambda: PairedRows.empty(CLASSES),
+    (Unlike(PairedRows.empty(["a", "b"]), PairedRows.empty(["a", "c"]), ("('a', 'b')", "('a', 'c')")),),
+)
+
 CASES = (
     *CELLS_CASES, CONFUSION, CONFUSION_OF_MANY, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, AGREEMENT, SLICES,
-    SLICES_WITHOUT_SCORES, NO_SLICES, TALLY,
+    SLICES_WITHOUT_SCORES, NO_SLICES, PAIRS, TALLY,
 )  # fmt: skip
