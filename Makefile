@@ -10,7 +10,7 @@ BENCH_ARGS :=
 SOAK_ARGS :=
 FUZZ_ARGS :=
 
-.PHONY: help demo test check soak fuzz bench clean
+.PHONY: help demo test check soak fuzz coverage bench clean
 
 help:  ## what make can do
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile
@@ -34,6 +34,9 @@ soak: $(VENV)/.with-test  ## install, 30 minutes with a fault every five seconds
 
 fuzz: $(VENV)/.with-test  ## install, 10,000 broken job files and Parquet files; FUZZ_ARGS="--inputs 500" chooses
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
+
+coverage: $(VENV)/.with-test  ## install, how often intervals hold the truth in 1,000 data sets; COVERAGE_ARGS="--sets 100"
+	$(BIN)/python -m benchmarks.coverage $(COVERAGE_ARGS)
 
 bench: $(BENCH)/.with-bench  ## install the peers into an environment of their own, measure; BENCH_ARGS="--scale 0.1" chooses
 	$(BENCH)/bin/python jobs/digits/prepare.py

@@ -73,7 +73,8 @@ def point(ref: MetricRef, steps: Steps, resample: Resample) -> Point:
     limits += [drawn] if drawn is not None else []
     ci = min(low for low, _ in limits[1:]), max(high for _, high in limits[1:])
     ci = min(ci[0], found.value), max(ci[1], found.value)
-    few = caution(steps.own + steps.rest, min(steps.own, steps.rest)) or _few_alarms(ref, steps)
+    few = caution(steps.own + steps.rest, min(steps.own, steps.rest), min(hits, trials - hits))
+    few = few or _few_alarms(ref, steps)
     method = "bootstrap_wilson" if drawn is not None else "wilson"
     return Point(Estimate(found.value, ci, method=method, caution=few, bound=found.bound), trials)
 
