@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,23 @@ def test_what_is_not_volatile_has_the_same_bytes(job: Path, finished: Path, tmp_
 def test_a_run_that_moved_is_still_readable(finished: Path, tmp_path: Path) -> None:
     shutil.move(finished, tmp_path / "elsewhere")
     assert call("report", tmp_path / "elsewhere").code == 0
+
+
+def test_verdicts_are_written_for_ci_systems_and_by_other_gates_too(job: Path, tmp_path: Path) -> None:
+    files = ("--junit", tmp_path / "a.xml", "--markdown", tmp_path / "new" / "a.md")
+    assert run(job, tmp_path / "run", *GATES, *map(str, files)).code == 1
+    suite = ET.parse(tmp_path / "a.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert (tmp_path / "new" / "a.md").read_text().startswith("## ❌ small: failed\n")
+    (tmp_path / "gates.yaml").write_text("gates: [accuracy >= 0.1]\n")
+    again = call("gate", tmp_path / "run", "--gates", tmp_path / "gates.yaml", "--junit", tmp_path / "b.xml")
+    assert again.code == 0
+    assert ET.parse(tmp_path / "b.xml").getroot().get("failures") == "0"
+
+
+def test_a_file_for_ci_that_cannot_be_written_is_told_and_the_report_stands(job: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(job, tmp_path / "run", "--junit", str(tmp_path / "file" / "a.xml"))
+    assert done.code == 5
+    assert f"{tmp_path / 'file' / 'a.xml'}: cannot be written" in done.err
+    assert (tmp_path / "run" / "report.json").is_file()

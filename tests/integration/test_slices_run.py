@@ -126,6 +126,15 @@ def test_neither_order_nor_batches_nor_shards_show(
         assert json.dumps(other.data[section]) == json.dumps(report.data[section])
 
 
+def test_slices_on_ray_are_those_of_one_process(
+    sliced: Sliced, report: Report, tmp_path: Path, ray_cluster: object
+) -> None:
+    asked = job(sliced, execution={"workers": 2, "cpus_per_worker": 1, "shard_rows": 100})
+    there = run_job(asked, Options(run_dir=str(tmp_path / "run"), engine="ray")).report
+    assert json.dumps(there.data["slices"]) == json.dumps(report.data["slices"])
+    assert json.dumps(there.data["quality"]) == json.dumps(report.data["quality"])
+
+
 def test_a_filter_leaves_rows_out_of_slices_too(sliced: Sliced, tmp_path: Path) -> None:
     slices = ["split", "country"]
     found = run(job(sliced, slices=slices, data={"filter": [["split", "==", "test"]]}), tmp_path)
