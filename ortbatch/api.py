@@ -5,7 +5,6 @@ The engine is imported by the functions that run something: reading and judging 
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import threading
@@ -17,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ortbatch.data.storage import is_remote, read_bytes
+from ortbatch.data.storage import is_remote
 from ortbatch.earlier import baselines_of, read_run
-from ortbatch.engine.folder import PLAN, RunFolder, differing, newest_unfinished, parts_of
+from ortbatch.engine.folder import RunFolder, differing, newest_unfinished, parts_of
 from ortbatch.engine.signals import StopRequest, stop_on_signals
 from ortbatch.errors import Interrupted, JobError, OrtbatchError, Problem, ReportError, RunFolderError
 from ortbatch.job import Gate, Job, load_job
@@ -131,7 +130,7 @@ def run_job(job: Job, options: Options) -> Outcome:
     _check_engine(job, options)
     folder = _folder(job, options, started)
     with stop_on_signals() as stop:
-        prepared = prepare(job, None if options.force else _batch_size_in(folder))
+        prepared = prepare(job, None if options.force else folder.settled())
         if not options.force and folder.holds_report():
             return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
         baselines = baselines_of(job, folder)
@@ -286,18 +285,6 @@ def _part(job: Mapping[str, Any], dotted: str) -> Any:
     for key in dotted.split("."):
         job = job[key]
     return job
-
-
-def _batch_size_in(folder: RunFolder) -> int | None:
-    """Batch size of the run in a folder, finished or not; None if there is none, or what is there says none."""
-    try:
-        if folder.holds_report():
-            identity = json.loads(folder.read_report())["provenance"]["identity"]
-        else:
-            identity = json.loads(read_bytes(folder.file(PLAN)))["identity"]
-        return int(identity["batch_size"])
-    except (OrtbatchError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _fleet(prepared: Prepared, engine: str, address: str | None, run_id: str) -> Fleet:

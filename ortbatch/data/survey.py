@@ -53,9 +53,18 @@ def survey(plan: Plan, specs: Sequence[SliceSpec], threads: int) -> tuple[Cut, .
     """
     if not specs:
         return ()
-    asked = [_Asked(spec.column, tuple(map(edge_text, spec.bins or ()))) for spec in specs]
+    asked = list(map(_asked, specs))
     found = _search(plan, asked, threads)
     return tuple(_cut(spec, values) for spec, values in zip(asked, found, strict=True))
+
+
+def are_cuts_of(cuts: Sequence[Cut], specs: Sequence[SliceSpec]) -> bool:
+    """Are these by the columns and bins of these specs, in their order?"""
+    return [_Asked(cut.by, cut.bins) for cut in cuts] == list(map(_asked, specs))
+
+
+def _asked(spec: SliceSpec) -> _Asked:
+    return _Asked(spec.column, tuple(map(edge_text, spec.bins or ())))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The run folder: which runs may use it, and in which order its files appear.
 
 checkpoint/    while it runs: whose it is, and what was counted
-plan.json      identity and the frozen plan
+plan.json      identity, slices and the frozen plan
 predictions/   a file a shard, if the job asks for them
 metrics.csv    the report as a table
 report.json    last: if it is there, the run is complete
@@ -12,20 +12,21 @@ from __future__ import annotations
 import glob
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ortbatch.data.atomic import remove, write_bytes
 from ortbatch.data.storage import exists, is_remote, read_bytes
 from ortbatch.engine import predictions
 from ortbatch.engine.checkpoint import Checkpoint
 from ortbatch.engine.epochs import Epoch, begin
-from ortbatch.errors import RunFolderError, StorageError
+from ortbatch.errors import OrtbatchError, RunFolderError, StorageError
 from ortbatch.job.redaction import redact
+from ortbatch.metrics.slices import Cut
 
 if TYPE_CHECKING:
-    from ortbatch.engine.prepared import Prepared
+    from ortbatch.engine.prepared import Prepared, Settled
     from ortbatch.job import Job
 
 REPORT = "report.json"
@@ -33,7 +34,7 @@ PLAN = "plan.json"
 TABLE = "metrics.csv"
 _CHECKPOINT = "checkpoint"
 _ANY = "\0"
-_IDENTITY_FIRST = '{"identity": '
+_IDENTITY_FIRST, _CUTS_NEXT = '{"identity": ', ', "cuts": '
 _NAMES = {"evaluation": "what is evaluated (inputs, labels, classes, positive class, threshold, slices)"}
 
 
@@ -113,8 +114,9 @@ class RunFolder:
         return self.file(f"{_CHECKPOINT}/{name}")
 
     def _write_plan(self, prepared: Prepared) -> None:
-        identity = f'{_IDENTITY_FIRST}{json.dumps(parts_of(prepared))}, "plan": '
-        parts = chain([identity], prepared.plan.json_parts(), ["}"])
+        cuts = json.dumps([asdict(cut) for cut in prepared.evaluation.cuts])
+        head = f'{_IDENTITY_FIRST}{json.dumps(parts_of(prepared))}{_CUTS_NEXT}{cuts}, "plan": '
+        parts = chain([head], prepared.plan.json_parts(), ["}"])
         write_bytes(self.file(PLAN), b"".join(part.encode() for part in parts))
 
     def with_sink(self, prepared: Prepared) -> Prepared:
@@ -133,17 +135,43 @@ class RunFolder:
         write_bytes(self.file(TABLE), table.encode())
         write_bytes(self.file(REPORT), report.encode())
 
+    def settled(self) -> Settled:
+        """What the run in the folder, finished or not, found out; nothing if there is none, or it cannot be read."""
+        from ortbatch.engine.prepared import Settled
+
+        try:
+            if exists(self.file(PLAN)):
+                identity, cuts = self._head()
+            else:
+                identity, cuts = json.loads(self.read_report())["provenance"]["identity"], ()
+            return Settled(int(identity["batch_size"]), identity.get("data", ""), cuts)
+        except (OrtbatchError, ValueError, KeyError, TypeError, AttributeError):
+            return Settled()
+
     def _unfinished(self) -> dict[str, str] | None:
         if not exists(self.file(PLAN)):
             return None
         try:
-            # The plan behind it can be 0.2 GB, and three times that once it is parsed.
-            text = read_bytes(self.file(PLAN)).decode()
-            if not text.startswith(_IDENTITY_FIRST):
-                return {}
-            return dict(json.JSONDecoder().raw_decode(text, len(_IDENTITY_FIRST))[0])
+            return self._head()[0]
         except (ValueError, KeyError, TypeError):
             return {}
+
+    def _head(self) -> tuple[dict[str, str], tuple[Cut, ...]]:
+        """Identity and slices; the plan behind them can be 0.2 GB, and three times that once it is parsed."""
+        text = read_bytes(self.file(PLAN)).decode()
+        if not text.startswith(_IDENTITY_FIRST):
+            raise ValueError(f"{PLAN} does not begin with an identity")
+        decoder = json.JSONDecoder()
+        identity, end = decoder.raw_decode(text, len(_IDENTITY_FIRST))
+        if not text.startswith(_CUTS_NEXT, end):
+            return dict(identity), ()
+        cuts, _ = decoder.raw_decode(text, end + len(_CUTS_NEXT))
+        return dict(identity), tuple(map(_cut_of, cuts))
+
+
+def _cut_of(data: Mapping[str, Any]) -> Cut:
+    values = tuple(tuple(map(str, texts)) for texts in data["values"])
+    return Cut(tuple(map(str, data["by"])), values, int(data["pooled"]), tuple(map(str, data["bins"])))
 
 
 def newest_unfinished(job: Job) -> RunFolder:

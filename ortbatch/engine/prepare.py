@@ -19,7 +19,7 @@ from ortbatch.data.labels import (
     is_integer_name,
 )
 from ortbatch.data.plan import Plan, make_plan, sampled
-from ortbatch.data.survey import survey
+from ortbatch.data.survey import are_cuts_of, survey
 from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.contract import Contract
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
@@ -27,7 +27,7 @@ from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.host import available_cpus
 from ortbatch.engine.layout import Node, lay_out
 from ortbatch.engine.predictions import WRITTEN, Kept
-from ortbatch.engine.prepared import THREADS, ModelFile, Prepared
+from ortbatch.engine.prepared import THREADS, ModelFile, Prepared, Settled
 from ortbatch.engine.probe import (
     affordable,
     batch_dependence,
@@ -56,12 +56,13 @@ _WHY = {
 }
 
 
-def prepare(job: Job, batch_size_there: int | None = None) -> Prepared:
+def prepare(job: Job, there: Settled | None = None) -> Prepared:
     """Check a job against its model and its data.
 
     Args:
         job: what is asked.
-        batch_size_there: of the run that the folder holds; taken where it could have been tuned to.
+        there: what the run that the folder holds has settled: its batch size, where that could have been tuned to, and
+            its slices, where data and cuts are the same.
 
     Raises:
         ModelError: if the model cannot be loaded, or does not fit.
@@ -88,8 +89,10 @@ def prepare(job: Job, batch_size_there: int | None = None) -> Prepared:
     assert opened is not None
     assert output is not None
     assert plan is not None
+    there = there or Settled()
     try:
-        return _tuned(_cut(_fit(job, *opened, plan, contract, output)), opened[1], batch_size_there)
+        prepared = _cut(_fit(job, *opened, plan, contract, output), there)
+        return _tuned(prepared, opened[1], there.batch_size)
     except MemoryError as error:
         said = f"out of memory with the first rows: {error}. Lower `model.batch_size`, or free some."
         raise ModelError(said) from None
@@ -172,9 +175,11 @@ def _fit(
     )
 
 
-def _cut(prepared: Prepared) -> Prepared:
-    """The same with the slices that the data hold."""
-    cuts = survey(prepared.plan, prepared.job.slices, available_cpus())
+def _cut(prepared: Prepared, there: Settled) -> Prepared:
+    """The same with the slices that the data hold; data that were looked through for them are not read again."""
+    plan, specs = prepared.plan, prepared.job.slices
+    known = there.data == plan.digest() and are_cuts_of(there.cuts, specs)
+    cuts = there.cuts if known else survey(plan, specs, available_cpus())
     return replace(prepared, evaluation=replace(prepared.evaluation, cuts=cuts))
 
 

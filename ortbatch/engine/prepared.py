@@ -19,6 +19,7 @@ from ortbatch.engine.layout import Work
 from ortbatch.engine.predictions import Sink
 from ortbatch.engine.probe import Dependence
 from ortbatch.job import Job
+from ortbatch.metrics.slices import Cut
 from ortbatch.model.graph import Graph
 from ortbatch.model.source import ModelSource
 from ortbatch.model.tuning import Tuning
@@ -50,6 +51,21 @@ class ModelFile:
     def graph(self) -> Graph:
         """What the file says of itself."""
         return self.source.graph
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What an earlier start of a run found out, for a later one of the same data to take over.
+
+    Args:
+        batch_size: that it ran at; None if that is not known.
+        data: digest of its plan.
+        cuts: its slices.
+    """
+
+    batch_size: int | None = None
+    data: str = ""
+    cuts: tuple[Cut, ...] = ()
 
 
 @dataclass(frozen=True)

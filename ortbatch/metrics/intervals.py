@@ -90,21 +90,28 @@ def f1_interval(true_positive: int, errors: int, confidence: float = CONFIDENCE)
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
-def mean_of_shares(shares: Sequence[tuple[int, int]], of: int) -> Interval:
-    """Interval of Σ successes/trials / `of` over independent proportions: their Wilson limits, put together.
+def mean_of_shares(shares: Sequence[tuple[int, int]], of: int) -> tuple[float, float]:
+    """Σ successes/trials / `of` over independent proportions, and its standard error.
+
+    The variance of each is taken with half a success and half a failure more, so that a share of 0 or 1 in few trials
+    is not held for certain.
 
     Args:
         shares: (successes, trials) of each, trials >= 1.
         of: how many the mean is over; those that are not in `shares` count as exactly 0.
 
     References:
-        Zou & Donner (2008), Statistics in Medicine 27(10) (MOVER); Wilson (1927).
+        Brown, Cai & DasGupta (2001), Statistical Science 16(2), section 4.1.2 (half a row: Jeffreys' prior); Agresti
+        (2013), Categorical Data Analysis, section 16.1 (delta method).
+
+    >>> mean_of_shares([(9, 10), (10, 10)], 2)[0]
+    0.95
     """
-    values = [successes / trials for successes, trials in shares]
-    limits = [wilson(successes, trials) for successes, trials in shares]
-    below = math.sqrt(sum((value - low) ** 2 for value, (low, _) in zip(values, limits, strict=True)))
-    above = math.sqrt(sum((high - value) ** 2 for value, (_, high) in zip(values, limits, strict=True)))
-    return max(0.0, (sum(values) - below) / of), min(1.0, (sum(values) + above) / of)
+    variance = 0.0
+    for successes, trials in shares:
+        smooth = (successes + 0.5) / (trials + 1)
+        variance += smooth * (1 - smooth) / trials
+    return sum(successes / trials for successes, trials in shares) / of, math.sqrt(variance) / of
 
 
 def logit_interval(

@@ -1,14 +1,14 @@
 """Metrics of a whole confusion matrix, with how sure we are of them: scikit-learn's, asked with the cells as weights.
 
 Above 256 classes the same metrics come from diagonal and margins, and nothing is as large as the matrix. Intervals
-come from the same cells: Wilson's where a metric is a share or a mean of shares, the delta method elsewhere.
+come from the same cells: Wilson's where a metric is a share, the delta method elsewhere.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from typing import Any
 
@@ -97,20 +97,26 @@ def _intervals(confusion: ConfusionMatrix, values: dict[str, float]) -> dict[str
     present = sum(1 for true, called in zip(support, predicted, strict=True) if true or called)
     recalls = [(hit, true) for hit, true in zip(hits, support, strict=True) if true]
     precisions = [(hit, called) for hit, called in zip(hits, predicted, strict=True) if called]
-    found: dict[str, tuple[Interval, str]] = {
-        "balanced_accuracy": (mean_of_shares(recalls, len(recalls)), "wilson_mover"),
-        "recall_macro": (mean_of_shares(recalls, present), "wilson_mover"),
-        "precision_macro": (mean_of_shares(precisions, present), "wilson_mover"),
-        "recall_weighted": (wilson(sum(hits), sum(support)), "wilson"),
+    means = {
+        "balanced_accuracy": mean_of_shares(recalls, len(recalls)),
+        "recall_macro": mean_of_shares(recalls, present),
+        "precision_macro": mean_of_shares(precisions, present),
     }
-    for name, error in standard_errors(confusion).items():
+    found: dict[str, tuple[Interval, str]] = {"recall_weighted": (wilson(sum(hits), sum(support)), "wilson")}
+    for name, error in {**standard_errors(confusion), **{name: error for name, (_, error) in means.items()}}.items():
         value = values[name]
         if np.isfinite(value) and error > 0 and -1 < value < 1 and (value > 0 or name in _COEFFICIENTS):
             by_name = fisher_interval if name in _COEFFICIENTS else logit_interval
-            found[name] = by_name(value, error), "delta_fisher" if name in _COEFFICIENTS else "delta_logit"
+            found[name] = by_name(value, error), _method(name, means)
         elif value in (0.0, 1.0):
             found[name] = _all_alike(name, confusion), "wilson_all_alike"
     return found
+
+
+def _method(name: str, means: Container[str]) -> str:
+    if name in means:
+        return "jeffreys_logit"
+    return "delta_fisher" if name in _COEFFICIENTS else "delta_logit"
 
 
 def _all_alike(name: str, confusion: ConfusionMatrix) -> Interval:

@@ -12,8 +12,13 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+import ortbatch.engine.prepare
 from ortbatch.api import Options, check, run_job
+from ortbatch.data.plan import Plan
+from ortbatch.data.survey import survey
+from ortbatch.errors import RunFolderError
 from ortbatch.job import Job
+from ortbatch.metrics.slices import Cut
 from ortbatch.report.report import Report
 from tests.sliced import EDGES, PLAIN, Sliced, make
 
@@ -188,6 +193,61 @@ def test_a_run_without_slices_has_neither_section_nor_another_digest(sliced: Sli
 def test_the_slices_are_part_of_what_a_run_is(sliced: Sliced) -> None:
     one, other = (check(job(sliced, slices=[{"column": "amount", "bins": bins}])) for bins in ([0, 1], [0, 2]))
     assert one.identity["evaluation"] != other.identity["evaluation"]
+
+
+@pytest.fixture
+def surveyed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of each plan that was looked through for slices."""
+    seen: list[int] = []
+
+    def counted(plan: Plan, *rest: Any) -> tuple[Cut, ...]:
+        seen.append(plan.rows)
+        return survey(plan, *rest)
+
+    monkeypatch.setattr(ortbatch.engine.prepare, "survey", counted)
+    return seen
+
+
+def test_a_finished_run_is_not_looked_through_again(sliced: Sliced, tmp_path: Path, surveyed: list[int]) -> None:
+    first, second = (run(job(sliced), tmp_path) for _ in range(2))
+    assert second.encode() == first.encode()
+    assert len(surveyed) == 1
+    run(job(sliced), tmp_path, force=True)
+    assert len(surveyed) == 2
+
+
+def test_a_run_that_goes_on_takes_its_slices_over(sliced: Sliced, tmp_path: Path, surveyed: list[int]) -> None:
+    first = run(job(sliced), tmp_path)
+    (tmp_path / "run" / "report.json").unlink()
+    assert run(job(sliced), tmp_path).data["slices"] == first.data["slices"]
+    assert len(surveyed) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"slices": ["country", "vip"]}, {"data": {"sample": {"rows": 700, "seed": 3}}}],
+    ids=["other slices", "other rows"],
+)
+def test_slices_of_something_else_are_not_taken_over(
+    sliced: Sliced, tmp_path: Path, surveyed: list[int], changed: dict[str, Any]
+) -> None:
+    run(job(sliced, slices=["country"]), tmp_path)
+    with pytest.raises(RunFolderError, match="of something else"):
+        run(job(sliced, **{"slices": ["country"], **changed}), tmp_path)
+    assert len(surveyed) == 2
+
+
+@pytest.mark.parametrize("cuts", ["[]", "[1]", "{", '[{"by": ["country"]}]', "null"])
+def test_slices_that_cannot_be_read_are_found_again(
+    sliced: Sliced, tmp_path: Path, surveyed: list[int], cuts: str
+) -> None:
+    first = run(job(sliced, slices=["country"]), tmp_path)
+    plan = tmp_path / "run" / "plan.json"
+    head, cut, rest = plan.read_text().partition('"cuts": ')
+    _, behind, rest = rest.partition(', "plan": ')
+    plan.write_text(head + cut + cuts + behind + rest)
+    assert run(job(sliced, slices=["country"]), tmp_path).encode() == first.encode()
+    assert len(surveyed) == 2
 
 
 def test_gates_are_judged_on_slices(sliced: Sliced, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import ortbatch.engine.prepare
 from ortbatch.api import Options, choose_engine, run_job
 from ortbatch.engine.prepare import open_model, prepare
-from ortbatch.engine.prepared import Prepared
+from ortbatch.engine.prepared import Prepared, Settled
 from ortbatch.engine.tune import MOST_SECONDS, MOST_SHARE, TUNED_FROM_ROWS, tune
 from ortbatch.errors import ModelError, RunFolderError
 from ortbatch.job import Job, load_job
@@ -263,7 +263,7 @@ def test_a_size_that_tuning_cannot_give_is_not_taken_over(
     job: Path, monkeypatch: pytest.MonkeyPatch, there: int | None
 ) -> None:
     monkeypatch.setattr(ortbatch.engine.prepare, "tune", sized(2_048))
-    found = prepare(load_job(job), there)
+    found = prepare(load_job(job), Settled(there))
     assert (found.evaluation.batch_size, found.batch_size_by) == (2_048, "tuned")
 
 
@@ -285,13 +285,13 @@ def forbidden(*_: Any) -> tuple[int, Tuning]:
 @pytest.mark.parametrize("size", [64, RULE])
 def test_a_size_of_the_job_is_not_tuned(job: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(ortbatch.engine.prepare, "tune", forbidden)
-    found = prepare(load_job(job, overrides=[f"model.batch_size={size}"]), 4_096)
+    found = prepare(load_job(job, overrides=[f"model.batch_size={size}"]), Settled(4_096))
     assert (found.evaluation.batch_size, found.batch_size_by, found.tuning.why) == (size, "job", "`model.batch_size`")
 
 
 def test_few_rows_are_not_tuned_and_take_no_size_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ortbatch.engine.prepare, "tune", forbidden)
-    found = prepare(load_job(make_job(tmp_path)), 4_096)
+    found = prepare(load_job(make_job(tmp_path)), Settled(4_096))
     assert (found.evaluation.batch_size, found.batch_size_by) == (RULE, "rule")
 
 

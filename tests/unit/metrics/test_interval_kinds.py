@@ -34,23 +34,17 @@ def test_wilson_at_any_level_is_that_of_scipy(share: tuple[int, int], confidence
     assert wilson(hits, trials, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-@given(shares)
-def test_the_mean_of_one_share_has_its_own_interval(share: tuple[int, int]) -> None:
-    assert mean_of_shares([share], 1) == pytest.approx(wilson(*share), abs=1e-12)
+@given(st.lists(shares, min_size=1, max_size=8), st.integers(0, 2))
+def test_a_mean_of_shares_has_the_error_of_independent_shares(parts: list[tuple[int, int]], absent: int) -> None:
+    mean, error = mean_of_shares(parts, len(parts) + absent)
+    assert mean == pytest.approx(sum(hits / trials for hits, trials in parts) / (len(parts) + absent), abs=1e-12)
+    variances = [stats.bernoulli((hits + 0.5) / (trials + 1)).var() / trials for hits, trials in parts]
+    assert error == pytest.approx(math.sqrt(sum(variances)) / (len(parts) + absent), rel=1e-9)
 
 
-@given(st.lists(shares, min_size=2, max_size=8))
-def test_a_mean_of_shares_is_surer_than_its_parts_together_and_holds_the_mean(parts: list[tuple[int, int]]) -> None:
-    low, high = mean_of_shares(parts, len(parts))
-    limits = [wilson(*part) for part in parts]
-    mean = sum(hits / trials for hits, trials in parts) / len(parts)
-    assert sum(lower for lower, _ in limits) / len(parts) - 1e-12 <= low <= mean + 1e-12
-    assert mean - 1e-12 <= high <= sum(upper for _, upper in limits) / len(parts) + 1e-12
-
-
-def test_a_class_without_rows_counts_as_nothing_in_a_mean() -> None:
-    low, high = mean_of_shares([(9, 10)], 2)
-    assert (low, high) == pytest.approx([end / 2 for end in wilson(9, 10)], abs=1e-12)
+def test_a_share_without_a_miss_is_not_certain() -> None:
+    _, alone = mean_of_shares([(60, 60)], 1)
+    assert 0.005 < alone < 0.02
 
 
 @given(st.floats(0.01, 0.99), st.floats(1e-6, 0.2))
