@@ -62,7 +62,7 @@ def _outcome(shard: Shard) -> Outcome:
     scores = rng.standard_normal((shard.rows, 2), dtype=np.float32)
     labels = rng.integers(0, 2, shard.rows)
     answers = Answers(slice(0, shard.rows), scores, None, [1_000])
-    return Outcome(shard.pieces[0].file, labels, (labels > 0).astype(np.uint8), answers, {}, 0)
+    return Outcome(shard.pieces[0].file, labels, (labels > 0).astype(np.uint8), answers, {}, 0, labels[:0])
 
 
 def main() -> int:

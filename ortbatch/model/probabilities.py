@@ -62,7 +62,7 @@ class Table:
 
     def rank(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many classes stand before each row's own."""
-        return _rank(self.values, labels)
+        return _rank(self.values, labels, self.values.max(axis=1, keepdims=True))
 
     def squared_error(self, labels: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of the positive class if there is one, else summed over all classes."""
@@ -77,7 +77,7 @@ class Table:
 class Softmax:
     """Many classes by their weights float64[N, C] and the sum of each row's float64[N]; the quotients are not all made.
 
-    The largest weight of a row is 1.
+    The largest weight of each row is 1.
     """
 
     weights: NDArray[np.float64]
@@ -97,7 +97,8 @@ class Softmax:
 
     def rank(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many classes stand before each row's own."""
-        return _rank(self.weights, labels)
+        # A number is compared with all at once; comparing with a column takes four times as long.
+        return _rank(self.weights, labels, 1.0)
 
     def squared_error(self, labels: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Summed over all classes."""
@@ -137,7 +138,8 @@ class LogOdds:
 
     def rank(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """0 where the row's class is the likelier one."""
-        return _rank(self.all(), labels)
+        pair = self.all()
+        return _rank(pair, labels, pair.max(axis=1, keepdims=True))
 
     def squared_error(self, labels: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same for both classes, as the two probabilities add up to 1."""
@@ -146,15 +148,21 @@ class LogOdds:
         return error * error
 
 
-def _rank(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Columns of float64[N, C] that stand before each row's own."""
+def _rank(
+    values: NDArray[np.float64], labels: NDArray[np.int64], top: NDArray[np.float64] | float
+) -> NDArray[np.int64]:
+    """Columns of float64[N, C] that stand before each row's own; `top` is the largest of each row [N, 1], or of all."""
     own = values[np.arange(labels.size), labels][:, None]
-    rank: NDArray[np.int64] = np.count_nonzero(values >= own, axis=1) - 1
-    # Most rows are right, and nothing stands beside their own.
-    others = np.flatnonzero(rank)
-    place = labels[others, None]
-    tied = (values[others] == own[others]) & (np.arange(values.shape[1]) < place)
-    rank[others] -= np.count_nonzero(tied, axis=1)
+    rank = np.zeros(labels.size, np.int64)
+    # Most rows are right: where no row has two largest, nothing stands before a largest, and the others are few.
+    tied_on_top = np.count_nonzero(values == top) > labels.size
+    others = np.arange(labels.size) if tied_on_top else np.flatnonzero(own < top)
+    if not others.size:
+        return rank
+    values, own, place = values[others], own[others], labels[others, None]
+    before = np.count_nonzero(values >= own, axis=1) - 1
+    tied = (values == own) & (np.arange(values.shape[1]) < place)
+    rank[others] = before - np.count_nonzero(tied, axis=1)
     return rank
 
 
