@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ortbatch.api import Options, pick_threshold, read_report, run
+    from ortbatch.curve import Sweep, latency_curve
     from ortbatch.earlier import compare, history
     from ortbatch.errors import OrtbatchError
     from ortbatch.job import Job, load_job
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Aim", "Job", "Options", "OrtbatchError", "Report", "__version__", "compare", "history", "load_job",
-    "pick_threshold", "read_report", "run",
+    "Aim", "Job", "Options", "OrtbatchError", "Report", "Sweep", "__version__", "compare", "history", "latency_curve",
+    "load_job", "pick_threshold", "read_report", "run",
 ]  # fmt: skip
 
 _HOMES = {
@@ -32,8 +33,10 @@ _HOMES = {
     "Options": "ortbatch.api",
     "OrtbatchError": "ortbatch.errors",
     "Report": "ortbatch.report.report",
+    "Sweep": "ortbatch.curve",
     "compare": "ortbatch.earlier",
     "history": "ortbatch.earlier",
+    "latency_curve": "ortbatch.curve",
     "load_job": "ortbatch.job",
     "pick_threshold": "ortbatch.api",
     "read_report": "ortbatch.api",

@@ -5,6 +5,7 @@ The engine is imported by the functions that run something: reading and judging 
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 import threading
@@ -34,13 +35,17 @@ from ortbatch.report.table import metrics_table
 
 if TYPE_CHECKING:
     from ortbatch.engine.checkpoint import Checkpoint
-    from ortbatch.engine.driver import Completed, Fleet, Progress
-    from ortbatch.engine.latency import SingleLatency, SingleSetup
+    from ortbatch.engine.driver import Completed, Progress
+    from ortbatch.engine.latency import SingleSetup
+    from ortbatch.engine.passes import PassFleet
     from ortbatch.engine.prepared import Prepared
+    from ortbatch.engine.training import Training
+    from ortbatch.facts import Latencies
+    from ortbatch.metrics.leakage import Checked
     from ortbatch.report.choose import ThresholdChoice
 
 # What a stored exit code depends on besides the identity of the run.
-_JUDGED_BY = ("gates", "data.max_bad_rows", "latency", "baselines")
+_JUDGED_BY = ("gates", "data.max_bad_rows", "latency", "baselines", "checks")
 _ENGINES = ("auto", "ray", "inline")
 _QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
@@ -123,6 +128,7 @@ def run_job(job: Job, options: Options) -> Outcome:
     """
     from ortbatch.engine import predictions
     from ortbatch.engine.prepare import prepare
+    from ortbatch.engine.training import plan_training
     from ortbatch.facts import Timing, run_facts
 
     started = datetime.now(UTC)
@@ -131,16 +137,19 @@ def run_job(job: Job, options: Options) -> Outcome:
     folder = _folder(job, options, started)
     with stop_on_signals() as stop:
         prepared = prepare(job, None if options.force else folder.settled())
+        training = plan_training(prepared)
         if not options.force and folder.holds_report():
-            return Outcome(_stored(folder, prepared), folder.uri, repeated=True)
+            return Outcome(_stored(folder, prepared, training), folder.uri, repeated=True)
         baselines = baselines_of(job, folder)
         prepared = folder.with_sink(prepared)
         try:
             with folder.open(prepared, afresh=options.force, tell=options.tell) as checkpoint:
                 run_id = f"{started:%Y%m%dT%H%M%SZ}-{prepared.evaluation_digest[:8]}-{secrets.token_hex(2)}"
-                completed, single, described = _evaluate(prepared, options, run_id, checkpoint, stop)
+                made = _evaluate((prepared, training), options, run_id, checkpoint, stop)
+                completed, latencies, described, checked = made
                 timing = Timing(run_id, f"{started:%Y-%m-%dT%H:%M:%SZ}", time.perf_counter() - begun)
-                facts = replace(run_facts(prepared, completed, single, described, timing), baselines=baselines)
+                facts = run_facts(prepared, completed, latencies, described, timing)
+                facts = replace(facts, baselines=baselines, checked=checked)
                 data = build_report(job, completed.state.tally, len(completed.state.shards), facts)
                 if problems := problems_of(data):
                     raise OrtbatchError(f"the report breaks its own schema (a defect of ortbatch): {problems[0]}")
@@ -155,31 +164,38 @@ def run_job(job: Job, options: Options) -> Outcome:
 
 
 def _evaluate(
-    prepared: Prepared, options: Options, run_id: str, checkpoint: Checkpoint, stop: StopRequest
-) -> tuple[Completed, SingleLatency, dict[str, object]]:
-    """The pass over the data, single predictions after it, and what did both."""
+    job: tuple[Prepared, Training | None], options: Options, run_id: str, checkpoint: Checkpoint, stop: StopRequest
+) -> tuple[Completed, Latencies, dict[str, object], Checked | None]:
+    """The pass over the data, checks and single predictions after it, and what did all."""
+    from ortbatch.engine.checks import run_checks
     from ortbatch.engine.driver import Steering, drive
+    from ortbatch.engine.passes import Passes
+    from ortbatch.facts import Latencies
 
+    prepared, training = job
     engine, why = choose_engine(prepared, options)
     if engine == "ray":
-        threading.Thread(target=_import_for_report, daemon=True).start()
+        # What the report is made with takes 0.6 s to import; while Ray starts this process waits anyway.
+        threading.Thread(target=importlib.import_module, args=("sklearn.metrics",), daemon=True).start()
     with closing(_fleet(prepared, engine, options.address, run_id)) as fleet:
         stop.listen()
         with stop.deferred():
             completed = drive(prepared, fleet, Steering(options.show, options.tell, stop, options.order), checkpoint)
-        return completed, fleet.measure(_single_setup(prepared, completed)), {**fleet.describe(), "by": why}
-
-
-def _import_for_report() -> None:
-    """What the report is made with takes 0.6 s to import; while Ray starts this process waits anyway."""
-    import sklearn.metrics  # noqa: F401
+            checked = run_checks(prepared, training, completed, Passes(fleet, stop, options.tell)) if training else None
+        setup = _single_setup(prepared, completed)
+        single = fleet.measure(setup)
+        timed = [place for place, baseline in enumerate(prepared.baselines) if baseline.model.source is not None]
+        beside = {prepared.evaluation.baselines[place].name: fleet.measure_baseline(place, setup) for place in timed}
+        return completed, Latencies(single, beside), {**fleet.describe(), "by": why}, checked
 
 
 def check(job: Job) -> Prepared:
     """Everything that can be known before a run; raises what a run would."""
     from ortbatch.engine.prepare import prepare
+    from ortbatch.engine.training import plan_training
 
     prepared = prepare(job)
+    plan_training(prepared)
     baselines_of(job, None)
     return prepared
 
@@ -208,7 +224,8 @@ def judge_again(report: Report, gates: Sequence[Gate] | None) -> Report:
     for number, gate in enumerate(gates):
         try:
             check_class(gate, report.classes)
-            check_baseline(gate, list(report.data.get("baselines", {})))
+            beside = list(report.data.get("fidelity", {}))
+            check_baseline(gate, [*report.data.get("baselines", {}), *beside], beside)
         except ValueError as error:
             problems.append(Problem(str(gate), f"gates[{number}]", str(error)))
     if problems:
@@ -255,7 +272,7 @@ def _folder(job: Job, options: Options, started: datetime) -> RunFolder:
     return folder
 
 
-def _stored(folder: RunFolder, prepared: Prepared) -> Report:
+def _stored(folder: RunFolder, prepared: Prepared, training: Training | None) -> Report:
     """The report of a finished run of the same identity and the same gates.
 
     Raises:
@@ -272,6 +289,7 @@ def _stored(folder: RunFolder, prepared: Prepared) -> Report:
         )
     asked = prepared.job.resolved()
     changed = [key for key in _JUDGED_BY if _part(report.data["job"], key) != _part(asked, key)]
+    changed += ["training data"] if training is not None and training.differs_from(report.data) else []
     if changed:
         raise RunFolderError(
             f"{redact(folder.uri)}: holds a finished run of the same model and data that was judged by other "
@@ -287,7 +305,7 @@ def _part(job: Mapping[str, Any], dotted: str) -> Any:
     return job
 
 
-def _fleet(prepared: Prepared, engine: str, address: str | None, run_id: str) -> Fleet:
+def _fleet(prepared: Prepared, engine: str, address: str | None, run_id: str) -> PassFleet:
     if engine == "ray":
         from ortbatch.engine.cluster import RayFleet
 

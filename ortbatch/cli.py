@@ -12,20 +12,20 @@ import shlex
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ortbatch import __version__
 from ortbatch.earlier_commands import compare_command, history_command
 from ortbatch.errors import Interrupted, JobError, OrtbatchError
+from ortbatch.job_arguments import F, job_arguments, load_asked
+from ortbatch.latency_command import latency_command
 from ortbatch.terminal import drawn, put, reader_has_left, say, tell
 
 if TYPE_CHECKING:
-    from ortbatch.job import Job
     from ortbatch.report.report import Report
 
 _USAGE = 2
@@ -34,8 +34,6 @@ _UNEXPECTED = 5
 _INTERRUPTED = 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STREAM = "stream"  # name of the threads that evaluate
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def main() -> None:
@@ -115,17 +113,6 @@ def _commands(debug: bool) -> None:
     """
 
 
-def _job_options(command: F) -> F:
-    """JOB, --var and --set."""
-    command = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the job.")(
-        command
-    )
-    command = click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="Fill {NAME} in the job.")(
-        command
-    )
-    return click.argument("job", type=click.Path(dir_okay=False))(command)
-
-
 def _for_ci(command: F) -> F:
     """--junit and --markdown."""
     command = click.option("--markdown", metavar="FILE", help="Write the verdict as Markdown, for a CI summary.")(
@@ -144,20 +131,8 @@ def _write_for_ci(report: Report, junit: str | None, markdown: str | None) -> No
             write_bytes(path, made(report.data).encode())
 
 
-def _load(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> Job:
-    from ortbatch.job import load_job
-
-    pairs = {}
-    for entry in variables:
-        name, equals, value = entry.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--var {entry}: expected NAME=VALUE")
-        pairs[name] = value
-    return load_job(job, pairs, overrides)
-
-
 @_commands.command("run")
-@_job_options
+@job_arguments
 @click.option("--run-dir", metavar="DIR", help="Folder of this run, instead of the job's `run_dir`.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in DIR, or the newest of this job.")
 @click.option("--force", is_flag=True, help="Start over, even if the folder holds a run.")
@@ -184,7 +159,7 @@ def _run(
         raise click.UsageError("--engine inline runs in this process; leave out --address, or run on Ray")
     if options["force"] and options["resume"]:
         raise click.UsageError("--force starts over and --resume goes on; give one of them")
-    loaded = _load(job, variables, overrides)
+    loaded = load_asked(job, variables, overrides)
     with progress_to(sys.stderr) as show:
         outcome = run_job(loaded, Options(**options, show=show, tell=say))
     if outcome.repeated:
@@ -197,13 +172,13 @@ def _run(
 
 
 @_commands.command("check")
-@_job_options
+@job_arguments
 def _check(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Check JOB against its model and its data, with one real batch; nothing is run or written."""
     from ortbatch.api import check
     from ortbatch.preflight_text import print_prepared
 
-    prepared = check(_load(job, variables, overrides))
+    prepared = check(load_asked(job, variables, overrides))
     put(drawn(lambda console: print_prepared(prepared, console)))
 
 
@@ -275,13 +250,17 @@ def _thresholds(run: str, class_name: str | None, confirm: bool, as_json: bool, 
 
 
 @_commands.command("schema")
-@click.argument("what", type=click.Choice(["job", "report"]))
+@click.argument("what", type=click.Choice(["job", "report", "latency"]))
 def _schema(what: str) -> None:
-    """Print the JSON Schema of the job file or of report.json."""
+    """Print the JSON Schema of the job file, of report.json or of a latency curve."""
     if what == "job":
         from ortbatch.job import job_schema
 
         schema = job_schema()
+    elif what == "latency":
+        from ortbatch.report.latency_curve_schema import CURVE_SCHEMA
+
+        schema = CURVE_SCHEMA
     else:
         from ortbatch.report.schema import REPORT_SCHEMA
 
@@ -291,6 +270,7 @@ def _schema(what: str) -> None:
 
 _commands.add_command(compare_command)
 _commands.add_command(history_command)
+_commands.add_command(latency_command)
 
 
 def _print(report: Report, as_json: bool) -> None:

@@ -17,8 +17,9 @@ from ortbatch.job import Gate, Job, MetricRef
 from ortbatch.job.gates import check_class
 from ortbatch.job.planned import RunBaseline
 from ortbatch.job.redaction import redact
+from ortbatch.metrics.checked import is_of_checks
 from ortbatch.metrics.pairs import PairedRows
-from ortbatch.metrics.reference import OPERATING, check
+from ortbatch.metrics.reference import OPERATING, check, is_fidelity
 from ortbatch.report.compare import OLD, Comparison, compare_reports, other_rows
 from ortbatch.report.gates import look_up
 from ortbatch.report.glance import glance
@@ -132,6 +133,8 @@ def history(folder: str, *, metrics: Sequence[str] = (), limit: int | None = Non
     refs = metrics_of(metrics)
     also = (*(("slices",) if any(ref.slice for ref in refs) else ()),)
     also += ("thresholds",) if any(ref.name in OPERATING for ref in refs) else ()
+    also += ("fidelity",) if any(is_fidelity(ref.name) for ref in refs) else ()
+    also += tuple({ref.name.partition(".")[0]: None for ref in refs if is_of_checks(ref.name)})
     runs, closed = runs_below(folder)
     # The counts of scores are read once it is known of which runs.
     found = [

@@ -14,6 +14,8 @@ from ortbatch.engine.predictions import FOLDER, schema_of
 from ortbatch.engine.prepared import THREADS, Prepared
 from ortbatch.job.redaction import redact
 from ortbatch.metrics.tally import Tally
+from ortbatch.model.source import ModelSource
+from ortbatch.model.torch_model import TorchSource
 from ortbatch.report.build import RunFacts
 
 _MANY_DISAGREE = 0.05
@@ -35,10 +37,19 @@ class Timing:
     duration_s: float
 
 
+@dataclass(frozen=True)
+class Latencies:
+    """Times of single predictions, of the model and of each baseline that has a session, by name."""
+
+    single: SingleLatency
+    baselines: Mapping[str, SingleLatency]
+
+
 def run_facts(
-    prepared: Prepared, completed: Completed, single: SingleLatency, engine: Mapping[str, object], timing: Timing
+    prepared: Prepared, completed: Completed, latencies: Latencies, engine: Mapping[str, object], timing: Timing
 ) -> RunFacts:
     """What the report says of a run besides its counts."""
+    single = latencies.single
     plan, evaluation = prepared.plan, prepared.evaluation
     return RunFacts(
         id=timing.id,
@@ -56,10 +67,45 @@ def run_facts(
         positive=evaluation.decision.positive,
         batch_size=evaluation.batch_size,
         single=single.histogram,
-        single_facts={"threads": single.threads, "rows": single.rows, "warm_up": single.warm_up},
+        single_facts=_single(single),
+        transform=single.transform,
         findings=_findings(prepared, completed.state.tally),
         provenance=_provenance(prepared, completed, engine),
+        baseline_facts=_of_baselines(prepared, latencies),
     )
+
+
+def _of_baselines(prepared: Prepared, latencies: Latencies) -> dict[str, dict[str, Any]]:
+    """What is known of each baseline besides its counts."""
+    facts = {}
+    for baseline, about in zip(prepared.evaluation.baselines, prepared.baselines, strict=True):
+        single = latencies.baselines.get(baseline.name)
+        facts[baseline.name] = {
+            "kind": baseline.kind,
+            "model": dict(about.about),
+            "batch_dependent": about.dependence is not None and about.dependence.matters,
+            "quantized": _quantized(about.model.source),
+            "single": None if single is None else single.histogram,
+            "single_facts": None if single is None else _single(single),
+        }
+    return facts
+
+
+def _single(single: SingleLatency) -> dict[str, Any]:
+    """How single predictions were measured, and what the start cost."""
+    return {
+        "threads": single.threads,
+        "rows": single.rows,
+        "warm_up": single.warm_up.runs,
+        "warm_up_s": round(single.warm_up.seconds, 6),
+        "stable": single.warm_up.stable,
+        "session_s": round(single.session_s, 6),
+        "first_ms": None if single.first_ns is None else single.first_ns / 1e6,
+    }
+
+
+def _quantized(source: ModelSource | TorchSource | None) -> bool:
+    return isinstance(source, ModelSource) and source.graph.quantized
 
 
 def _findings(prepared: Prepared, tally: Tally) -> list[dict[str, str]]:
@@ -139,6 +185,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
             "outputs": [str(spec) for spec in model.outputs],
             "providers": list(model.providers),
             "threads": THREADS,
+            "quantized": model.graph.quantized,
         },
         "data": {"plan_digest": prepared.plan.digest(), "bytes": sum(file.size for file in prepared.plan.files)},
         "binding": {

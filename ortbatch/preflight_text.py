@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ortbatch.data.binding import InputBinding
-    from ortbatch.engine.prepared import Prepared
+    from ortbatch.engine.baselines import Baseline
+    from ortbatch.engine.prepared import Prepared, PreparedBaseline
 
 _HOW = {"job": "job", "name": "same name", "order": "file order"}
 
@@ -48,12 +49,23 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     company = f"{prepared.dependence.labels:,} of {prepared.dependence.rows:,}"
     size = f"{evaluation.batch_size:,} (by {prepared.batch_size_by}: {prepared.tuning.why})"
     console.print(Text(f"batch size: {size}; labels that depend on the batch: {company}"))
+    for baseline, about in zip(evaluation.baselines, prepared.baselines, strict=True):
+        console.print(Text(f"baseline {name(baseline.name)}: {_beside(baseline, about)}"))
     engine, why = choose_engine(prepared, Options())
     console.print(Text(f"engine: {engine} ({why})"))
     rejected = {reason: len(places) for reason, places in prepared.decoded.rejected.items()}
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in sorted(rejected.items())) or "none rejected"
     good = len(prepared.decoded.labels)
     console.print(Text(f"first rows: {good + sum(rejected.values()):,} read, {good:,} good, {reasons}"))
+
+
+def _beside(baseline: Baseline, about: PreparedBaseline) -> str:
+    """What a baseline is, what it is fed, and what it puts out."""
+    fed = "fed what the model is fed" if baseline.takes_the_models_feed else f"of {_some(baseline.columns, 8)}"
+    output = baseline.decision.output
+    found = about.dependence
+    company = "" if found is None or not found.matters else "; its labels depend on the batch"
+    return f"{baseline.kind}, {fed}, {output.kind} (by {output.inferred}), {output.columns} a row{company}"
 
 
 def _binding(prepared: Prepared) -> Table:

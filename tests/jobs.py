@@ -1,4 +1,4 @@
-"""The jobs fraud, images and text, made as their READMEs say, for tests that need real models and real rows."""
+"""The jobs fraud, images, text and quantized, made as their READMEs say, where tests need real models and real rows."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def prepare_images(folder: Path) -> Path:
 def prepare_text(folder: Path) -> Path:
     """Makes the job in `folder` (about 10 s the first time, nothing to do the second) and returns its job.yaml."""
     return _prepare("text", folder)
+
+
+def prepare_quantized(folder: Path) -> Path:
+    """Makes the job in `folder` (about 12 s the first time, nothing to do the second) and returns its job.yaml."""
+    return _prepare("quantized", folder)
 
 
 def prepare_twice(prepare: Callable[[Path], Path], folder: Path) -> tuple[Path, Path]:

@@ -69,8 +69,11 @@ def true_labels(folder: Path) -> list[Any]:
 def evaluate(
     folder: Path, model: Any = "model.onnx", *, engine: str = "inline", run: str = "run", **keys: Any
 ) -> Report:
-    """The report of a minimal job on model.onnx and data.parquet; `threshold` is a key of the job, others of `data`."""
-    job = {"name": "made", "model": model} | {key: keys.pop(key) for key in ("threshold",) if key in keys}
+    """The report of a minimal job on model.onnx and data.parquet.
+
+    `threshold` and `baselines` are keys of the job, others of `data`.
+    """
+    job = {"name": "made", "model": model} | {key: keys.pop(key) for key in ("threshold", "baselines") if key in keys}
     data = {"path": "data.parquet", "label": "label", **keys}
     options = Options(run_dir=str(folder / f"{run}-{engine}"), engine=engine)
     return run_job(Job.from_mapping({**job, "data": data}, folder), options).report

@@ -1,4 +1,4 @@
-"""A job's own function between columns and the model's inputs: `module:function` beside the job file.
+"""A job's own function: `module:function` beside the job file, between columns and the model's inputs, or a baseline.
 
 It is called once per batch with an Arrow RecordBatch of its columns and returns the model's inputs: a dictionary of
 arrays, or one array for a model of one input. Its source travels to every worker and is part of the run's identity: the
@@ -44,11 +44,13 @@ class Transform:
         function: `module:name`.
         columns: what it reads.
         files: name → content of the module, its neighbours and its files.
+        key: of the job, for messages.
     """
 
     function: str
     columns: tuple[str, ...]
     files: tuple[tuple[str, bytes], ...]
+    key: str = "model.transform"
 
     @functools.cached_property
     def digest(self) -> str:
@@ -65,9 +67,9 @@ class Transform:
             DataError: if it returns something that is no input, or raises although it can do each row alone.
             MemoryError: if it raises that.
         """
-        function = _loaded(self)
+        function = self.load()
         try:
-            return _arrays(self.function, function(batch), batch.num_rows), None
+            return self._arrays(function(batch), batch.num_rows), None
         except (DataError, MemoryError):
             # Too little memory says nothing of a row.
             raise
@@ -76,18 +78,36 @@ class Transform:
         if not good.size:
             return {}, good
         try:
-            return _arrays(self.function, function(batch.take(pa.array(good))), good.size), good
+            return self._arrays(function(batch.take(pa.array(good))), good.size), good
         except (DataError, MemoryError):
             raise
         except Exception as error:
             raise DataError(
-                f"model.transform {self.function} does each row alone, but not {good.size} rows together: "
+                f"{self.key} {self.function} does each row alone, but not {good.size} rows together: "
                 f"{_said(error)}. A row's result must not depend on the other rows."
             ) from None
 
+    def load(self) -> Callable[..., Any]:
+        """The function, imported once per process, whichever stream asks first; raises DataError if it cannot be."""
+        with _LOADING:
+            return _import(self)
+
+    def _arrays(self, result: Any, rows: int) -> dict[str, NDArray[Any]]:
+        """What the function returned, as arrays by name; one array alone goes by the empty name."""
+        named = result if isinstance(result, Mapping) else {"": result}
+        arrays = {str(name): np.asarray(value) for name, value in named.items()}
+        for name, array in arrays.items():
+            if array.ndim == 0 or len(array) != rows:
+                what = f" for input `{name}`" if self.key == Transform.key else ""
+                raise DataError(
+                    f"{self.key} {self.function} returned {list(array.shape)}{what} of {rows} rows; expected one row "
+                    "each."
+                )
+        return arrays
+
     def first_error(self, batch: pa.RecordBatch) -> str:
         """What it raises on the first row that it cannot do, for a message."""
-        function = _loaded(self)
+        function = self.load()
         for row in range(batch.num_rows):
             try:
                 function(batch.slice(row, 1))
@@ -101,28 +121,37 @@ def _said(error: Exception) -> str:
     return printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MESSAGE_CHARACTERS])
 
 
-def read_transform(function: str, columns: Sequence[str], files: Sequence[str], folder: Path) -> Transform:
-    """Collect the source of a transform.
+def read_transform(
+    function: str, columns: Sequence[str], files: Sequence[str], folder: Path, key: str = Transform.key
+) -> Transform:
+    """Collect the source of a function.
+
+    Args:
+        function: `module:name`.
+        columns: what it reads.
+        files: that it reads beside its modules.
+        folder: of the job.
+        key: of the job, for messages.
 
     Raises:
         DataError: if the module or a file is not there, the function is not in it, or all is larger than 64 MiB.
     """
     module, _, name = function.partition(":")
-    found = dict(_with_neighbours(module, folder))
+    found = dict(_with_neighbours(module, folder, key))
     for file in files:
         path = folder / file
         if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            raise DataError(f"model.transform.files: {file}: no such file below {folder}.")
+            raise DataError(f"{key}.files: {file}: no such file below {folder}.")
         found[file] = path.read_bytes()
     if sum(map(len, found.values())) > _LARGEST:
-        raise DataError(f"model.transform: more than {_LARGEST >> 20} MiB in {len(found)} files; leave large ones out.")
-    transform = Transform(function, tuple(columns), tuple(sorted(found.items())))
-    if not callable(_loaded(transform)):
-        raise DataError(f"model.transform.function: {name} in {module}.py is no function.")
+        raise DataError(f"{key}: more than {_LARGEST >> 20} MiB in {len(found)} files; leave large ones out.")
+    transform = Transform(function, tuple(columns), tuple(sorted(found.items())), key)
+    if not callable(transform.load()):
+        raise DataError(f"{key}.function: {name} in {module}.py is no function.")
     return transform
 
 
-def _with_neighbours(module: str, folder: Path) -> Iterator[tuple[str, bytes]]:
+def _with_neighbours(module: str, folder: Path, key: str) -> Iterator[tuple[str, bytes]]:
     """The module's file, and those of the modules beside it that it imports, directly or not."""
     seen, left = set(), [module]
     while left:
@@ -130,7 +159,7 @@ def _with_neighbours(module: str, folder: Path) -> Iterator[tuple[str, bytes]]:
         path = folder / f"{name}.py"
         if name in seen or not path.is_file():
             if name == module and name not in seen:
-                raise DataError(f"model.transform.function: no file {path}.")
+                raise DataError(f"{key}.function: no file {path}.")
             continue
         seen.add(name)
         content = path.read_bytes()
@@ -157,14 +186,8 @@ def copy_below(folder: Path) -> None:
     _below = folder
 
 
-def _loaded(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
-    """The function, imported once per process, whichever stream asks first."""
-    with _LOADING:
-        return _import(transform)
-
-
 @functools.lru_cache(maxsize=8)
-def _import(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
+def _import(transform: Transform) -> Callable[..., Any]:
     """Import a transform from a private copy of its files; it may read its files at any later time."""
     folder = Path(tempfile.mkdtemp(prefix="ortbatch-transform-", dir=_below))
     if _below is None:
@@ -179,11 +202,11 @@ def _import(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
     try:
         importlib.invalidate_caches()
         loaded = importlib.import_module(module)
-        function: Callable[[pa.RecordBatch], Any] = getattr(loaded, name)
+        function: Callable[..., Any] = getattr(loaded, name)
     except AttributeError:
-        raise DataError(f"model.transform.function: {module}.py has no `{name}`.") from None
+        raise DataError(f"{transform.key}.function: {module}.py has no `{name}`.") from None
     except Exception as error:
-        raise DataError(f"model.transform.function: {module}.py cannot be imported: {_said(error)}") from None
+        raise DataError(f"{transform.key}.function: {module}.py cannot be imported: {_said(error)}") from None
     finally:
         sys.path.remove(str(folder))
         # Another job in this process may have modules of the same names.
@@ -191,19 +214,6 @@ def _import(transform: Transform) -> Callable[[pa.RecordBatch], Any]:
             sys.modules.pop(key, None)
         sys.modules.update(hidden)
     return function
-
-
-def _arrays(function: str, result: Any, rows: int) -> dict[str, NDArray[Any]]:
-    """What a transform returned, as arrays by input; one array alone goes by the empty name."""
-    named = result if isinstance(result, Mapping) else {"": result}
-    arrays = {str(name): np.asarray(value) for name, value in named.items()}
-    for name, array in arrays.items():
-        if array.ndim == 0 or len(array) != rows:
-            raise DataError(
-                f"model.transform {function} returned {list(array.shape)} for input `{name}` of {rows} rows; expected "
-                "one row each."
-            )
-    return arrays
 
 
 def _rows_done(function: Callable[[pa.RecordBatch], Any], batch: pa.RecordBatch, first: int) -> Iterator[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from ortbatch.engine.pool import LeaseDone
 from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.ray_session import connect, first_lines, nodes
 from ortbatch.engine.schedule import LEASES_IN_FLIGHT
+from ortbatch.engine.tasks import Task
 from ortbatch.engine.worker import Worker, WorkerFacts, WorkerSetup
 from ortbatch.errors import ClusterError
 from ortbatch.model.source import mapped
@@ -72,7 +73,7 @@ class RayFleet:
         self._prepared = prepared
         self._owner, embedded = connect(prepared.job, address)
         source = prepared.model.source
-        layout = lay_out(nodes(), source.size, len(prepared.plan.shards), prepared.job.execution)
+        layout = lay_out(nodes(), prepared.model_bytes, len(prepared.plan.shards), prepared.job.execution)
         self.workers, self.streams = layout.workers, layout.streams
         # Workers of an embedded Ray see the driver's files: nothing is sent, each loads and checks them itself.
         setup = WorkerSetup(
@@ -80,6 +81,7 @@ class RayFleet:
             tuple((f.name, f.sha256) for f in source.external), prepared.model.providers,
             self.streams, prepared.read_ahead, source.where,
             f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
+            tuple(b.model if embedded else b.model.travelling() for b in prepared.baselines),
         )  # fmt: skip
         self._arguments = [ray.put(setup)]
         if not embedded:
@@ -94,6 +96,7 @@ class RayFleet:
         self._without_worker = time.monotonic()
         self._free_before = _free_cpus()
         self._nodes: set[str] = set()
+        self._task: tuple[str, Any] | None = None  # the last other task: its key, and where it lies
 
     def start_worker(self) -> None:
         """Start an actor; its first answer is `Joined`."""
@@ -112,6 +115,17 @@ class RayFleet:
     def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
         """Send a lease."""
         self._pending[self._members[worker].actor.evaluate.remote(list(shards), alone)] = (worker, lease)
+
+    def members(self) -> dict[int, bool]:
+        """Workers that are there or are starting: can they be given a lease?"""
+        return {number: member.facts is not None for number, member in self._members.items()}
+
+    def give_other(self, worker: int, lease: int, shards: Sequence[Shard], task: Task, *, alone: bool) -> None:
+        """Send a lease of another task; what the task holds is put once where all workers of a node share it."""
+        if self._task is None or self._task[0] != task.key:
+            self._task = task.key, ray.put(task)
+        call = self._members[worker].actor.other.remote(list(shards), self._task[1], alone)
+        self._pending[call] = (worker, lease)
 
     def kill(self, worker: int) -> None:
         """End a worker that hangs; what it still says is not heard."""
@@ -175,7 +189,7 @@ class RayFleet:
             self._nodes.add(answer.node)
             return Message(Joined(worker))
         assert lease is not None
-        return Message(Returned(worker, lease, answer.seconds, answer.failures), answer.state)
+        return Message(Returned(worker, lease, answer.seconds, answer.failures), answer.state, answer.found)
 
     def _forget(self, worker: int) -> _Member:
         """A worker that failed once is not asked again; its other leases are gone with it."""
@@ -215,12 +229,19 @@ class RayFleet:
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions on the first worker that answers; on a new one if none does."""
+        return self._measured(lambda actor: actor.measure.remote(setup))
+
+    def measure_baseline(self, place: int, setup: SingleSetup) -> SingleLatency:
+        """The same of a baseline that has a session."""
+        return self._measured(lambda actor: actor.measure_baseline.remote(place, setup))
+
+    def _measured(self, ask: Callable[[Any], Any]) -> SingleLatency:
         ready = [member for member in self._members.values() if member.facts is not None]
         reasons = []
         for member in (*ready, None):
             try:
                 actor = self._new_actor() if member is None else member.actor
-                measured: SingleLatency = ray.get(actor.measure.remote(setup))
+                measured: SingleLatency = ray.get(ask(actor))
             except _GONE as error:
                 reasons.append(first_lines(error))
             except ray.exceptions.RayTaskError as error:

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ortbatch.engine.baselines import Beheld
 from ortbatch.engine.evaluation import UNLABELLED, Evaluation, known_labels, without
+from ortbatch.engine.twice import Others, Places, Twice
 from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.fidelity import Baselines
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import ScoreHistogram, joint_cells
 from ortbatch.metrics.slices import confusion_cells, score_cells
@@ -65,6 +68,8 @@ class Outcome:
         filtered: rows that the filter left out.
         rejected_labels: int64[M], class indices of the rejected rows that have one.
         slices: int64[N, K], the slice of each row for each way to cut; None if there is none.
+        beheld: what each baseline said of the N rows.
+        numbers: int64[N], of the rows in their files; None where there is no baseline.
     """
 
     file: int | NDArray[np.int64]
@@ -75,6 +80,8 @@ class Outcome:
     filtered: int
     rejected_labels: NDArray[np.int64]
     slices: NDArray[np.int64] | None = None
+    beheld: Sequence[Beheld] = ()
+    numbers: NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
@@ -89,6 +96,7 @@ class Count:
         self._decision = evaluation.decision
         self._empty = evaluation.empty()
         self._curves = [self._decision.classes.index(name) for name in self._decision.curves]
+        self._twice = [Twice(baseline, self._empty.slices.confusion.shape[0]) for baseline in evaluation.baselines]
         self._done: list[Tally] = []
         self._begin()
 
@@ -113,6 +121,8 @@ class Count:
         for outcome in outcomes:
             self._filtered += outcome.filtered
             self._latencies += outcome.answers.latencies
+            for twice, beheld in zip(self._twice, outcome.beheld, strict=False):
+                twice.ran(beheld.latencies)
             self._rejected_labels.append(outcome.rejected_labels)
             if outcome.rejected:
                 assert isinstance(outcome.file, int)
@@ -124,7 +134,7 @@ class Count:
         raw = _joined([o.answers.raw for o in full])
         own = None if full[0].answers.own is None else _joined([o.answers.own for o in full]).reshape(-1)
         slices = None if full[0].slices is None else _joined([o.slices for o in full])
-        rows = _Rows(labels, half, own, slices)
+        rows = _Rows(labels, half, own, slices, *self._beside(full))
         for run in _runs(raw):
             self._add(raw[run], rows.select(run), full, run.start)
 
@@ -133,6 +143,15 @@ class Count:
         self._fold()
         done, self._done = self._done, []
         return done[0] if len(done) == 1 else Tally.merged(done)
+
+    def _beside(self, outcomes: Sequence[Outcome]) -> tuple[tuple[Others, ...], NDArray[np.int64] | None]:
+        """What baselines said of the rows of outcomes, and file and number of each row; nothing for a warm-up."""
+        if not self._twice or not outcomes[0].beheld:
+            return (), None
+        others = tuple(Others.joined([o.beheld[place] for o in outcomes]) for place in range(len(self._twice)))
+        files = [np.broadcast_to(o.file, len(o.labels)) for o in outcomes]
+        numbers = [o.numbers for o in outcomes if o.numbers is not None]
+        return others, np.column_stack([np.concatenate(files), np.concatenate(numbers)]).astype(np.int64)
 
     def _add(self, raw: NDArray[Any], rows: _Rows, outcomes: Sequence[Outcome], start: int) -> None:
         """Count a run of rows: those of some outcomes from row `start` of them on."""
@@ -158,6 +177,11 @@ class Count:
         self._predicted.append(scored.predicted)
         if rows.slices is not None:
             self._note_slices(scored, labels, rows.slices)
+        if rows.places is not None:
+            places = Places(labels, rows.places[:, 0], rows.places[:, 1], rows.slices)
+            for twice, others in zip(self._twice, rows.others, strict=True):
+                twice.add(scored, others, places)
+                self._gathered += len(labels) * (5 + 2 * scored.log_odds.shape[1])
         for curve, (place, cells) in enumerate(zip(self._curves, self._cells, strict=True)):
             cells.append(joint_cells(scored.log_odds[:, curve], labels == place, half, self._empty.scores.bins))
         self._gathered += len(labels) * (2 + len(self._curves))
@@ -234,6 +258,7 @@ class Count:
             self._brier_squares,
             Cells.of(self._empty.rejected_labels.shape, _joined(self._rejected_labels)),
             slices=self._empty.slices.of_cells(_joined(self._slice_cells), _joined(self._slice_scores)),
+            baselines=Baselines(self._empty.baselines.names, tuple(twice.counts() for twice in self._twice)),
         )
         self._done.append(tally)
         if len(self._done) >= _TALLIES_KEPT:
@@ -243,17 +268,23 @@ class Count:
 
 @dataclass(frozen=True)
 class _Rows:
-    """N rows: labels int64[N], half uint8[N]; the model's own labels [N] and slices int64[N, K] if there are some."""
+    """N rows: labels int64[N], half uint8[N]; the model's own labels [N] and slices int64[N, K] if there are some.
+
+    `others` is what baselines said of them; then `places` int64[N, 2] are their files and their numbers in these.
+    """
 
     labels: NDArray[np.int64]
     half: NDArray[np.uint8]
     own: NDArray[Any] | None
     slices: NDArray[np.int64] | None
+    others: tuple[Others, ...] = ()
+    places: NDArray[np.int64] | None = None
 
     def select(self, rows: slice | NDArray[np.intp]) -> _Rows:
         """Some of them, in this order."""
-        own = None if self.own is None else self.own[rows]
-        return _Rows(self.labels[rows], self.half[rows], own, None if self.slices is None else self.slices[rows])
+        own, slices, places = (None if part is None else part[rows] for part in (self.own, self.slices, self.places))
+        others = tuple(other.select(rows) for other in self.others)
+        return _Rows(self.labels[rows], self.half[rows], own, slices, others, places)
 
 
 def _runs(raw: NDArray[Any]) -> Iterator[slice]:

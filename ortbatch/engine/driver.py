@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from ortbatch.data.plan import Shard
 from ortbatch.engine.checkpoint import Checkpoint
@@ -49,10 +49,14 @@ _FAULTS_TOLD = 1_000
 
 @dataclass(frozen=True)
 class Message:
-    """What a fleet reports: what happened, and with `Returned` the lease's state, if any of its shards is done."""
+    """What a fleet reports: what happened, and with `Returned` the lease's state, if any of its shards is done.
+
+    `found` is what another task than the run's own learnt of each shard, by its id.
+    """
 
     event: Event
     state: RunState | None = None
+    found: Mapping[int, Any] = field(default_factory=dict)
 
 
 class Fleet(Protocol):
@@ -75,6 +79,9 @@ class Fleet(Protocol):
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions on one worker, while the others wait."""
+
+    def measure_baseline(self, place: int, setup: SingleSetup) -> SingleLatency:
+        """The same of a baseline that has a session, by its place."""
 
     def describe(self) -> dict[str, object]:
         """What the workers are, for the report."""

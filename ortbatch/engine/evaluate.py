@@ -21,6 +21,7 @@ from ortbatch.data.features import new_buffers
 from ortbatch.data.plan import PlannedFile, Shard
 from ortbatch.data.reader import Block, Reader
 from ortbatch.data.transform import TRANSFORM_ERROR
+from ortbatch.engine.beside import Beside
 from ortbatch.engine.clock import Clock
 from ortbatch.engine.count import Answers, Count, Outcome
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode, known_labels
@@ -31,7 +32,7 @@ from ortbatch.errors import DataError, ModelError
 from ortbatch.metrics.scores import halves
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.probabilities import Index
-from ortbatch.model.session import OnnxModel
+from ortbatch.model.session import OnnxModel, Predictor
 
 _WINDOW_VALUES = 1 << 17
 _SMALL_ROWS = 4_096
@@ -47,13 +48,20 @@ class Stream:
     Once another thread sets `stopped`, it raises Stopped before its next batch.
     """
 
-    def __init__(self, evaluation: Evaluation, model: OnnxModel, read_ahead: int = 0) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        model: OnnxModel,
+        read_ahead: int = 0,
+        baselines: Sequence[Predictor | None] = (),
+    ) -> None:
         """Make one.
 
         Args:
             evaluation: what to compute.
             model: the session.
             read_ahead: blocks to decode before they are needed.
+            baselines: session of each baseline; None of one that needs none.
         """
         self._evaluation = evaluation
         self._model = model
@@ -62,6 +70,11 @@ class Stream:
         self.parts: list[Part] = []
         self._writer: ShardPredictions | None = None
         self._buffers = new_buffers(evaluation.inputs.bound, evaluation.batch_size)
+        turned = evaluation.inputs.by_columns
+        self._beside = [
+            Beside(baseline, session, evaluation.batch_size, turned)
+            for baseline, session in zip(evaluation.baselines, baselines, strict=True)
+        ]
 
     def evaluate(self, shards: Iterable[Shard], *, alone: bool = False) -> Tally:
         """The tally of all rows of some shards; their files of predictions, if they are written, are then in `parts`.
@@ -150,6 +163,10 @@ class Stream:
             return
         if self._writer is not None:
             self._begin_block(self._writer, table, rows)
+        for beside in self._beside:
+            with clock.stage("prepare"):
+                beside.block(table, rows.kept)
+        numbers = _numbers(blocks)[rows.kept] if self._beside else None
         half, owner = half[rows.kept], owner if isinstance(owner, int) else owner[rows.kept]
         slices = None if slices is None else slices[rows.kept]
         rejected = {reason: places.size for reason, places in rows.rejected.items()}
@@ -167,7 +184,9 @@ class Stream:
                 self._note_answers(self._writer, rows, answers, start, stop, clock)
             file = owner if isinstance(owner, int) else owner[answers.rows]
             cut = None if slices is None else slices[answers.rows]
-            yield Outcome(file, labels, half[answers.rows], answers, rejected, filtered, lost, cut)
+            beheld = [beside.seen() for beside in self._beside]
+            places = None if numbers is None else numbers[answers.rows]
+            yield Outcome(file, labels, half[answers.rows], answers, rejected, filtered, lost, cut, beheld, places)
             rejected, filtered, lost = {}, 0, lost[:0]
 
     @staticmethod
@@ -213,6 +232,8 @@ class Stream:
             with clock.stage("infer") as span:
                 outputs.append(self._model.run(output.reads, feed))
             latencies.append(span.elapsed)
+            for beside in self._beside:
+                beside.run(first, last, feed, good)
             if len(outputs[-1][0]) != rows:
                 raise ModelError(
                     f"the model put out {len(outputs[-1][0])} rows of `{output.name}` for {rows} rows of input"
@@ -254,8 +275,13 @@ def _halves(blocks: Sequence[Block], files: Mapping[int, PlannedFile]) -> NDArra
     keys = [int(files[block.file].footer_sha256[:16], 16) for block in blocks]
     if len(blocks) == 1:
         return halves(keys[0], blocks[0].numbers)
-    numbers = [block.numbers for block in blocks]
-    return halves(np.repeat(np.array(keys, np.uint64), list(map(len, numbers))), np.concatenate(numbers))
+    lengths = [len(block.numbers) for block in blocks]
+    return halves(np.repeat(np.array(keys, np.uint64), lengths), _numbers(blocks))
+
+
+def _numbers(blocks: Sequence[Block]) -> NDArray[np.int64]:
+    """Number of each row in its file."""
+    return _joined([block.numbers for block in blocks])
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from ortbatch.data.features import Feed
 from ortbatch.data.filters import Term, matching
 from ortbatch.data.labels import NULL_LABEL, Labels
 from ortbatch.data.slices import places_of
+from ortbatch.engine.baselines import Baseline
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.predictions import Kept, Sink
 from ortbatch.metrics.slices import Cut
@@ -40,6 +41,7 @@ class Evaluation:
         kept: what predictions hold, if they are written.
         sink: where they go.
         cuts: ways to cut the rows that are reported apart.
+        baselines: other models on the same rows.
     """
 
     inputs: Inputs
@@ -52,6 +54,7 @@ class Evaluation:
     kept: Kept | None = None
     sink: Sink | None = None
     cuts: tuple[Cut, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -59,7 +62,8 @@ class Evaluation:
         filtered = [column for column, _, _ in self.terms]
         kept = self.kept.fields.names if self.kept is not None else ()
         cutting = [column for cut in self.cuts for column in cut.by]
-        return list(dict.fromkeys([*self.inputs.columns, self.labels.column, *filtered, *kept, *cutting]))
+        beside = [column for baseline in self.baselines for column in baseline.columns]
+        return list(dict.fromkeys([*self.inputs.columns, self.labels.column, *filtered, *kept, *cutting, *beside]))
 
     def by_rows(self) -> Evaluation:
         """The same for the model as its file has it: all inputs row by row."""
@@ -74,7 +78,8 @@ class Evaluation:
 
     def empty(self) -> Tally:
         """The tally of no rows."""
-        return Tally.empty(self.decision.classes, self.decision.curves, self.cuts)
+        names = [baseline.name for baseline in self.baselines]
+        return Tally.empty(self.decision.classes, self.decision.curves, self.cuts, names)
 
     def slices(self, table: pa.Table) -> NDArray[np.int64] | None:
         """The slice of each row among all slices, for each cut, int64[N, K]; None where nothing is cut."""

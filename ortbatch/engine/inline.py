@@ -14,8 +14,11 @@ from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.layout import Node, lay_out
 from ortbatch.engine.pool import StreamPool
 from ortbatch.engine.prepared import THREADS, Prepared
+from ortbatch.engine.sessions import predictors
+from ortbatch.engine.side_latency import measure_side
+from ortbatch.engine.tasks import OtherTasks, Task
 from ortbatch.engine.warm import warm_up
-from ortbatch.model.session import OnnxModel
+from ortbatch.model.session import OnnxModel, Predictor
 from ortbatch.model.source import load
 
 _WAIT_SECONDS = 0.2
@@ -28,12 +31,14 @@ class InlineFleet:
 
     def __init__(self, prepared: Prepared) -> None:
         self._prepared = prepared
-        node, size = Node(available_cpus(), free_memory()), prepared.model.source.size
+        node, size = Node(available_cpus(), free_memory()), prepared.model_bytes
         layout = lay_out([node], size, len(prepared.plan.shards), prepared.job.execution, one_process=True)
         self.streams = layout.streams
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._model: OnnxModel | None = None
+        self._baselines: list[Predictor | None] = []
         self._pools: dict[int, StreamPool] = {}
+        self._others: dict[int, OtherTasks] = {}
         self._numbers = 0
 
     def start_worker(self) -> None:
@@ -41,9 +46,12 @@ class InlineFleet:
         evaluation = self._prepared.evaluation
         if self._model is None:
             self._model = self._load(THREADS, evaluation.inputs.by_columns)
-            warm_up(self._model, evaluation)
+            self._baselines = predictors(evaluation.baselines, [b.model for b in self._prepared.baselines])
+            warm_up(self._model, evaluation, self._baselines)
         number, self._numbers = self._numbers, self._numbers + 1
-        self._pools[number] = StreamPool(evaluation, self._model, self.streams, self._prepared.read_ahead)
+        ahead = self._prepared.read_ahead
+        self._pools[number] = StreamPool(evaluation, self._model, self.streams, ahead, self._baselines)
+        self._others[number] = OtherTasks(self._model, self.streams, ahead)
         self._messages.put(Message(Joined(number)))
 
     def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
@@ -55,6 +63,20 @@ class InlineFleet:
         done = self._pools[worker].evaluate(shards, alone=alone)
         self._messages.put(Message(Returned(worker, lease, done.seconds, done.failures), done.state))
 
+    def members(self) -> dict[int, bool]:
+        """Workers that are there."""
+        return dict.fromkeys(self._pools, True)
+
+    def give_other(self, worker: int, lease: int, shards: Sequence[Shard], task: Task, *, alone: bool) -> None:
+        """Do another task with shards; a thread waits for it."""
+
+        def work() -> None:
+            done = others.do(task, list(shards), alone=alone)
+            self._messages.put(Message(Returned(worker, lease, done.seconds, done.failures), done.state, done.found))
+
+        others = self._others[worker]
+        threading.Thread(target=work, name="lease", daemon=True).start()
+
     def wait(self) -> Message | None:
         """The next report; None after a moment without, so that Ctrl-C is seen."""
         try:
@@ -65,10 +87,16 @@ class InlineFleet:
     def kill(self, worker: int) -> None:
         """Leave a worker's threads to themselves: they end after their batch, if it ends."""
         self._pools.pop(worker).close()
+        self._others.pop(worker).close()
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions; the streams are idle."""
         return measure_single(self._load(setup.threads), self._prepared.evaluation.by_rows(), setup)
+
+    def measure_baseline(self, place: int, setup: SingleSetup) -> SingleLatency:
+        """The same of a baseline that has a session."""
+        evaluation = self._prepared.evaluation
+        return measure_side(evaluation, place, self._prepared.baselines[place].model, setup)
 
     def describe(self) -> dict[str, object]:
         """One process and its streams."""
@@ -78,6 +106,8 @@ class InlineFleet:
         """End the streams."""
         for pool in self._pools.values():
             pool.close()
+        for others in self._others.values():
+            others.close()
 
     def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
         return load(self._prepared.model.source, self._prepared.job.model.providers, threads, columns)

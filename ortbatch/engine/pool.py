@@ -6,9 +6,10 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ortbatch.data.plan import Shard
 from ortbatch.engine.evaluate import Stopped, Stream
@@ -18,7 +19,7 @@ from ortbatch.engine.state import Part, RunState, ShardSet
 from ortbatch.errors import OrtbatchError, StorageError
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally
-from ortbatch.model.session import OnnxModel
+from ortbatch.model.session import OnnxModel, Predictor
 
 _CLOSE_SECONDS = 1.0
 
@@ -31,19 +32,29 @@ class LeaseDone:
         state: merged, of the shards that are done; None if there is none.
         seconds: that it took.
         failures: the other shards.
+        found: what was learnt of each shard by another task than the run's own, by its id.
     """
 
     state: RunState | None
     seconds: float
     failures: tuple[ShardFailure, ...] = ()
+    found: Mapping[int, Any] = field(default_factory=dict)
 
 
 class StreamPool:
     """s threads, one session. Leases may overlap: a stream that finds no more shards of one goes on with the next."""
 
-    def __init__(self, evaluation: Evaluation, model: OnnxModel, streams: int, read_ahead: int = 0) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        model: OnnxModel,
+        streams: int,
+        read_ahead: int = 0,
+        baselines: Sequence[Predictor | None] = (),
+    ) -> None:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._streams = [_Streaming(Stream(evaluation, model, read_ahead), self._tasks) for _ in range(streams)]
+        made = (Stream(evaluation, model, read_ahead, baselines) for _ in range(streams))
+        self._streams = [_Streaming(stream, self._tasks) for stream in made]
 
     def evaluate(self, shards: Sequence[Shard], *, alone: bool = False) -> LeaseDone:
         """Evaluate shards and merge their tallies; what fails is tried again by itself. Raises nothing.

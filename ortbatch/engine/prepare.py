@@ -6,6 +6,7 @@ report. Whatever is wrong with them is found here, before anything is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from ortbatch.data.labels import (
 from ortbatch.data.plan import Plan, make_plan, sampled
 from ortbatch.data.survey import are_cuts_of, survey
 from ortbatch.data.transform import Transform, read_transform
+from ortbatch.engine.baseline_setup import Opened, is_model
 from ortbatch.engine.contract import Contract
 from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
 from ortbatch.engine.feeder import Feeder, Inputs
@@ -72,6 +74,7 @@ def prepare(job: Job, there: Settled | None = None) -> Prepared:
     """
     complaints = Complaints()
     opened = output = plan = transform = None
+    beside: list[Opened] = []
     with complaints.heard():
         transform = _transform(job)
     with complaints.heard():
@@ -82,8 +85,12 @@ def prepare(job: Job, there: Settled | None = None) -> Prepared:
             output = choose_output(model.outputs, file.graph, job.model.output.name, job.model.output.kind)
     bindable = opened is not None and (transform is not None or job.model.transform is None)
     contract = Contract(job, opened[1].inputs if opened is not None and bindable else None, transform)
+    for name, spec in job.baselines.items():
+        if is_model(spec):
+            with complaints.heard():
+                beside.append(Opened(job, name, spec, opened and opened[0]))
     with complaints.heard():
-        plan = _plan(job, contract)
+        plan = _plan(job, contract, beside)
     complaints.raise_all()
     # Whatever is None by now was complained of.
     assert opened is not None
@@ -91,18 +98,24 @@ def prepare(job: Job, there: Settled | None = None) -> Prepared:
     assert plan is not None
     there = there or Settled()
     try:
-        prepared = _cut(_fit(job, *opened, plan, contract, output), there)
+        prepared = _cut(_with_baselines(_fit(job, *opened, plan, contract, output), beside), there)
         return _tuned(prepared, opened[1], there.batch_size)
     except MemoryError as error:
         said = f"out of memory with the first rows: {error}. Lower `model.batch_size`, or free some."
         raise ModelError(said) from None
 
 
-def _plan(job: Job, contract: Contract) -> Plan:
+def _plan(job: Job, contract: Contract, beside: Sequence[Opened]) -> Plan:
     """All rows that the job names, or its sample of them."""
+
+    def check(where: str, schema: pa.Schema) -> None:
+        contract(where, schema)
+        for baseline in beside:
+            baseline.check(where, schema, contract.inputs)
+
     shard_rows = job.execution.shard_rows
     uris = [job.locate(path) for path in job.data.path]
-    plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, contract)
+    plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, check)
     _check_expected(job, plan)
     if job.data.sample is not None:
         plan = sampled(plan, job.data.sample.rows, job.data.sample.seed)
@@ -173,6 +186,23 @@ def _fit(
     return Prepared(
         job, file, plan, contract.schema, evaluation, decoded, dependence, how, Tuning(_WHY[how]), row_bytes
     )
+
+
+def _with_baselines(prepared: Prepared, beside: Sequence[Opened]) -> Prepared:
+    """The same with the other models, settled by the first rows."""
+    if not beside:
+        return prepared
+    evaluation, job = prepared.evaluation, prepared.job
+    asked = dict.fromkeys(column for baseline in beside for column in baseline.columns)
+    terms = job.data.filter or ()
+    table = first_rows(prepared.plan, evaluation.inputs, job.data.label, terms, tuple(asked))
+    complaints, found = Complaints(), []
+    for baseline in beside:
+        with complaints.heard():
+            found.append(baseline.settle(evaluation, prepared.schema, table))
+    complaints.raise_all()
+    evaluation = replace(evaluation, baselines=tuple(baseline for baseline, _ in found))
+    return replace(prepared, evaluation=evaluation, baselines=tuple(about for _, about in found))
 
 
 def _cut(prepared: Prepared, there: Settled) -> Prepared:

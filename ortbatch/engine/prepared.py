@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,13 +19,15 @@ from ortbatch.engine.evaluation import DecodedRows, Evaluation
 from ortbatch.engine.layout import Work
 from ortbatch.engine.predictions import Sink
 from ortbatch.engine.probe import Dependence
+from ortbatch.engine.sessions import SideModel
+from ortbatch.engine.threads import THREADS
 from ortbatch.job import Job
 from ortbatch.metrics.slices import Cut
 from ortbatch.model.graph import Graph
 from ortbatch.model.source import ModelSource
 from ortbatch.model.tuning import Tuning
 
-THREADS = 1
+__all__ = ["THREADS", "ModelFile", "Prepared", "PreparedBaseline", "Settled"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,21 @@ class ModelFile:
     def graph(self) -> Graph:
         """What the file says of itself."""
         return self.source.graph
+
+
+@dataclass(frozen=True)
+class PreparedBaseline:
+    """What is known of a baseline beside what workers are told.
+
+    Args:
+        model: its files.
+        dependence: whether its rows depend on their batch; None where that was not tried.
+        about: what the report says of it.
+    """
+
+    model: SideModel
+    dependence: Dependence | None
+    about: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,7 @@ class Prepared:
             that is in the folder already).
         tuning: how it was tuned, or why it was not.
         row_bytes: bytes of the inputs of one of the first rows.
+        baselines: of those in `evaluation.baselines`, in their order.
     """
 
     job: Job
@@ -96,6 +115,12 @@ class Prepared:
     batch_size_by: str
     tuning: Tuning
     row_bytes: int
+    baselines: tuple[PreparedBaseline, ...] = ()
+
+    @property
+    def model_bytes(self) -> int:
+        """Bytes of all models that a worker loads."""
+        return self.model.source.size + sum(baseline.model.size for baseline in self.baselines)
 
     @property
     def work(self) -> Work:
@@ -126,6 +151,7 @@ class Prepared:
             "unlabelled": self.evaluation.score_unlabelled,
             "decision": asdict(replace(decision, output=replace(decision.output, inferred=""))),
             **({"slices": [asdict(cut) for cut in self.evaluation.cuts]} if self.evaluation.cuts else {}),
+            **({"baselines": [b.identity() for b in self.evaluation.baselines]} if self.evaluation.baselines else {}),
         }
         return _digest(parts)
 

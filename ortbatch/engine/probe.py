@@ -22,7 +22,7 @@ from ortbatch.data.reader import read_shard
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.errors import DataError, ModelError
 from ortbatch.model.outputs import Decision, Output, score
-from ortbatch.model.session import OnnxModel
+from ortbatch.model.session import OnnxModel, Predictor
 
 PREFLIGHT_ROWS = 256
 _PLACES = 16
@@ -32,15 +32,22 @@ _PROBED_BYTES = 2 << 20
 _PROBED_AT_LEAST = 8
 
 
-def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term]) -> pa.Table:
+def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term], others: Sequence[str] = ()) -> pa.Table:
     """The first rows that the filter lets through; where none of them can be used, some further on.
 
     A run counts bad rows wherever they are, so a bad start must not end it.
 
+    Args:
+        plan: what is read.
+        inputs: of the model.
+        label: the label column.
+        terms: the filter.
+        others: columns to read beside these.
+
     Raises:
         DataError: if no row meets the filter.
     """
-    columns = list(dict.fromkeys([*inputs.columns, label, *(column for column, _, _ in terms)]))
+    columns = list(dict.fromkeys([*inputs.columns, label, *(column for column, _, _ in terms), *others]))
     tables: list[pa.Table] = []
     for table in _tables(plan.shards, columns, terms):
         # Files may differ in integer width and the like: the first of a kind are enough.
@@ -131,7 +138,7 @@ def affordable(features: Feeder, row_bytes: int) -> Feeder:
     return features if rows >= features.rows else features.select(np.arange(rows))
 
 
-def run_in_batches(model: OnnxModel, output: Output, inputs: Inputs, features: Feeder, batch_size: int) -> NDArray[Any]:
+def run_in_batches(model: Predictor, output: Output, inputs: Inputs, features: Feeder, batch_size: int) -> NDArray[Any]:
     """Raw outputs of all rows, in batches of a size; the model's own if that is fixed."""
     step = model.fixed_batch or batch_size
     buffers, parts = new_buffers(inputs.bound, step), []
@@ -178,7 +185,7 @@ class Dependence:
 
 
 def batch_dependence(
-    model: OnnxModel, decision: Decision, inputs: Inputs, features: Feeder, batch_size: int
+    model: Predictor, decision: Decision, inputs: Inputs, features: Feeder, batch_size: int
 ) -> Dependence:
     """Run rows alone, in sevens and in whole batches of other company, and compare.
 

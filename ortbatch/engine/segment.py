@@ -28,6 +28,9 @@ from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.fidelity import BaselineCounts, Baselines, Fidelity
+from ortbatch.metrics.gaps import Gaps
+from ortbatch.metrics.kept import KeptRows
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import ScoreHistogram
 from ortbatch.metrics.slices import Cut, SliceCounts
@@ -42,7 +45,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         RunState, ShardSet, Part, Tally, Coverage, ConfusionMatrix, ScoreHistogram, Cells, FixedSum, LatencyHistogram,
-        StageTimes, Agreement, SliceCounts, Cut,
+        StageTimes, Agreement, SliceCounts, Cut, Baselines, BaselineCounts, Fidelity, Gaps, KeptRows,
     )
 }  # fmt: skip
 _WRONG = (

@@ -20,7 +20,10 @@ from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.host import cpu_name
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.pool import LeaseDone, StreamPool
-from ortbatch.engine.prepared import THREADS
+from ortbatch.engine.sessions import SideModel, predictors
+from ortbatch.engine.side_latency import measure_side
+from ortbatch.engine.tasks import OtherTasks, Task
+from ortbatch.engine.threads import THREADS
 from ortbatch.engine.warm import warm_up
 from ortbatch.errors import ClusterError
 from ortbatch.model.session import OnnxModel, make_private
@@ -41,6 +44,7 @@ class WorkerSetup:
         where: what the job calls the model.
         folder: name of the run's folder below the node's temp folder.
         onnxruntime: version that the driver has.
+        baselines: files of those in `evaluation.baselines`.
     """
 
     evaluation: Evaluation
@@ -52,6 +56,7 @@ class WorkerSetup:
     where: str
     folder: str
     onnxruntime: str
+    baselines: tuple[SideModel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,10 @@ class Worker:
             pairs = zip(setup.weights, weights, strict=True)
             self._path = unpack(content.data, {name: (sha, data.data) for (name, sha), data in pairs}, self._folder)
         model = self._load(THREADS, setup.evaluation.inputs.by_columns)
-        warm_up(model, setup.evaluation)
-        self._pool = StreamPool(setup.evaluation, model, setup.streams, setup.read_ahead)
+        baselines = predictors(setup.evaluation.baselines, setup.baselines, self._folder)
+        warm_up(model, setup.evaluation, baselines)
+        self._pool = StreamPool(setup.evaluation, model, setup.streams, setup.read_ahead, baselines)
+        self._others = OtherTasks(model, setup.streams, setup.read_ahead)
 
     def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
         setup = self._setup
@@ -102,11 +109,20 @@ class Worker:
         """One lease."""
         return self._pool.evaluate(shards, alone=alone)
 
+    def other(self, shards: Sequence[Shard], task: Task, alone: bool) -> LeaseDone:
+        """One lease of another task than the run's own."""
+        return self._others.do(task, shards, alone=alone)
+
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions in a session of their own."""
         return measure_single(self._load(setup.threads), self._setup.evaluation.by_rows(), setup)
 
+    def measure_baseline(self, place: int, setup: SingleSetup) -> SingleLatency:
+        """The same of a baseline that has a session."""
+        return measure_side(self._setup.evaluation, place, self._setup.baselines[place], setup, self._folder)
+
     def close(self) -> None:
         """Remove the node's copy of the model; sessions that are loaded do not need it any more."""
         self._pool.close()
+        self._others.close()
         shutil.rmtree(self._folder, ignore_errors=True)

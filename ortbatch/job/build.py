@@ -43,6 +43,7 @@ def build(
         known_slices = None if any_slice else _known_slices(keys)
         names = None if any_slice else _known_names(keys.get("baselines"))
         context = {"classes": _known_classes(keys), "slices": known_slices, "baselines": names}
+        context["beside"] = None if any_slice else _known_beside(keys.get("baselines"))
         job = model.model_validate({**keys, **given}, context=context)
     except ValidationError as error:
         known = explain(error, schema_of(model))
@@ -71,6 +72,15 @@ def _known_names(baselines: object) -> tuple[str, ...] | None:
     if baselines is None:
         return ()
     return tuple(map(str, baselines)) if isinstance(baselines, dict) else None
+
+
+def _known_beside(baselines: object) -> tuple[str, ...] | None:
+    """Names of the baselines that are no earlier runs, if there may be any."""
+    if baselines is None:
+        return ()
+    if not isinstance(baselines, dict):
+        return None
+    return tuple(str(name) for name, spec in baselines.items() if not (isinstance(spec, dict) and "run" in spec))
 
 
 def _known_slices(keys: dict[str, Any]) -> list[list[str]] | None:

@@ -23,10 +23,12 @@ from ortbatch.job.wording import did_you_mean, got, shortened
 from ortbatch.metrics.reference import (
     CLASSES_OF_SLICES,
     OPERATING,
+    PAIRED,
     MetricRef,
     bounds,
     check,
     has_interval,
+    is_fidelity,
     lower_is_better,
     number,
     scan,
@@ -174,7 +176,7 @@ def _gate(value: Any, handler: core_schema.ValidatorFunctionWrapHandler, info: c
     known = info.context or {}
     check_class(gate, known.get("classes"))
     check_slice(gate, known.get("slices"))
-    check_baseline(gate, known.get("baselines"))
+    check_baseline(gate, known.get("baselines"), known.get("beside"))
     if gate.confidence is not None and gate.versus is None and not has_interval(gate.metric.name):
         raise ValueError(f"`{gate.metric.name}` has no interval to be sure by; leave `confidence` out")
     return gate
@@ -186,7 +188,7 @@ def check_class(gate: Gate, classes: Sequence[str] | None) -> None:
     Raises:
         ValueError: it names none of `classes`, or needs a class as there are more than two.
     """
-    if classes is None:
+    if classes is None or is_fidelity(gate.metric.name):
         return
     name, class_name = gate.metric.name, gate.metric.class_name
     if class_name is not None and class_name not in classes:
@@ -234,12 +236,21 @@ def check_slice(gate: Gate, slices: Sequence[Sequence[str]] | None) -> None:
     raise ValueError(f"the job has no slices by {shortened(', '.join(columns))}; its slices are by: {shortened(known)}")
 
 
-def check_baseline(gate: Gate, names: Sequence[str] | None) -> None:
-    """Refuse a gate against a baseline that there is not; `names` is None where they are not known.
+def check_baseline(gate: Gate, names: Sequence[str] | None, beside: Sequence[str] | None = None) -> None:
+    """Refuse a gate about a baseline that there is not, or about what is not known of it.
+
+    Args:
+        gate: the gate.
+        names: of all baselines; None where they are not known.
+        beside: of those that run beside the model, on the same rows; None where they are not known.
 
     Raises:
-        ValueError: `versus` is none of `names`.
+        ValueError: it names none of them, or a metric that cannot be compared row by row.
     """
+    if is_fidelity(gate.metric.name) and beside is not None:
+        _check_beside(str(gate.metric.class_name), names or (), beside)
+    if gate.versus is not None and beside is not None and gate.versus in beside:
+        _check_paired(gate.metric, gate.versus)
     if gate.versus is None or names is None or gate.versus in names:
         return
     if not names:
@@ -247,6 +258,30 @@ def check_baseline(gate: Gate, names: Sequence[str] | None) -> None:
         raise ValueError(f"there is no baseline `{shortened(gate.versus)}`; name an earlier run with {form}")
     named = shortened(", ".join(names))
     raise ValueError(f"versus {got(gate.versus)} is none of the baselines {named}{did_you_mean(gate.versus, names)}")
+
+
+def _check_beside(name: str, names: Sequence[str], beside: Sequence[str]) -> None:
+    """Refuse a baseline of `fidelity` that runs beside no model."""
+    if name in beside:
+        return
+    if name in names:
+        raise ValueError(f"baseline {got(name)} is an earlier run; fidelity is to a model that runs on the same rows")
+    if not beside:
+        form = f"`baselines: {{{shortened(name)}: {{path: other.onnx}}}}`"
+        raise ValueError(f"there is no baseline `{shortened(name)}`; name a model to run on the same rows with {form}")
+    named = shortened(", ".join(beside))
+    raise ValueError(f"baseline {got(name)} is none of those on the same rows, {named}{did_you_mean(name, beside)}")
+
+
+def _check_paired(metric: MetricRef, versus: str) -> None:
+    """Refuse a metric that joint counts of rows do not give."""
+    if metric.name not in PAIRED:
+        hint = f"; for times there is `fidelity[{versus}].latency_ratio`" if metric.name.startswith("latency.") else ""
+        raise ValueError(
+            f"`{metric}` cannot be compared row by row with the model `{versus}`; {', '.join(PAIRED)} can{hint}"
+        )
+    if metric.slice and metric.name != "accuracy":
+        raise ValueError(f"of slices only accuracy is compared row by row with a model, got `{metric}`")
 
 
 def _plain(limit: float) -> str:

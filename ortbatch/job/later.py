@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 
@@ -35,23 +34,7 @@ def _given(value: Any) -> bool:
     return value not in (None, (), {})
 
 
-def _other_than_runs(baselines: Any) -> bool:
-    return any(not hasattr(baseline, "run") for baseline in baselines.values())
-
-
-def _names(*patterns: str) -> Callable[[Any], bool]:
-    return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-LATER = (
-    Later("baselines", _other_than_runs, "baselines"),
-    *(Later(f"baselines.{key}", _given, "baselines") for key in ("torch", "weights", "function", "columns", "scores")),
-    Later("checks", _given, "checks against training data"),
-    Later("tracking", _given, "tracking"),
-    Later("gates.metric", _names("fidelity", "fidelity.*"), "the metric `{value}`"),
-    Later("gates.metric", _names("leakage", "leakage.*"), "the metric `{value}`"),
-    Later("gates.metric", _names("overfitting", "overfitting.*"), "the metric `{value}`"),
-)
+LATER = (Later("tracking", _given, "tracking"),)
 
 
 def refuse_later(key: str, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -60,30 +61,65 @@ class SliceSpec(Part):
         return self
 
 
-class TorchBaseline(Part):
-    """A PyTorch model: an exported file, or a factory with its weights."""
+Kind = Literal["logits", "probabilities", "label"]
+
+
+class OnnxBaseline(ModelSpec):
+    """Another ONNX model; all keys of `model`, but for the batch size, which is the model's."""
 
     section: ClassVar[str] = "baselines"
 
-    torch: Text = Field(description="torch.export file, or `module:factory`.")
-    weights: Text | None = Field(None, description="Weights for the factory.")
+    @model_validator(mode="after")
+    def _in_the_models_batches(self) -> OnnxBaseline:
+        if self.batch_size != "auto":
+            raise ValueError(f"a baseline runs in the batches of the model; take `batch_size: {self.batch_size}` out")
+        return self
+
+
+class TorchBaseline(Part):
+    """A PyTorch model: an exported file, or a factory with its weights. It is fed what the model is fed."""
+
+    section: ClassVar[str] = "baselines"
+
+    torch: Text = Field(description="torch.export file (`.pt2`), or `module:factory` beside the job file.")
+    weights: Text | None = Field(None, description="Weights for the factory: `.safetensors`, or a state dict.")
+    kind: Kind | None = Field(None, description="What it puts out. Absent: decided from the first rows.")
+
+    @model_validator(mode="after")
+    def _weights_of_a_factory(self) -> TorchBaseline:
+        if (self.factory is None) != (self.weights is None):
+            raise ValueError(
+                f"expected a torch.export file, or `module:factory` with `weights`, got `torch: {self.torch}` "
+                f"{'with' if self.weights else 'without'} `weights`"
+            )
+        return self
+
+    @property
+    def factory(self) -> str | None:
+        """`module:name`; None of an exported file."""
+        return self.torch if re.fullmatch(r"[^\W\d]\w*:[^\W\d]\w*", self.torch) else None
 
 
 class FunctionBaseline(Part):
-    """A function that predicts a batch of columns."""
+    """A function that predicts a batch of columns: an Arrow RecordBatch in, labels or scores out."""
 
     section: ClassVar[str] = "baselines"
 
     function: Function = Field(description="`module:function` that predicts a batch.")
-    columns: Many[Text] | None = Field(None, description="Columns that the function reads.")
+    columns: Many[Text] | None = Field(None, description="Columns that it reads. Absent: those that feed the model.")
+    files: Many[Text] = Field((), description="Files beside the job file that it reads, such as a saved model.")
+    kind: Kind | None = Field(None, description="What it returns. Absent: decided from the first rows.")
 
 
 class ScoresBaseline(Part):
-    """Scores that stand in the data."""
+    """Scores or predictions that stand in the data."""
 
     section: ClassVar[str] = "baselines"
 
-    scores: Text = Field(description="Column of stored scores.")
+    scores: Text = Field(
+        description="Column: of the positive class's scores, of lists with a score a class, or of labels."
+    )
+    kind: Kind | None = Field(None, description="What it holds. Absent: decided from the first rows.")
 
 
 class RunBaseline(Part):
@@ -108,7 +144,7 @@ def _kind(value: object) -> str:
 
 
 Baseline = Annotated[
-    Annotated[ModelSpec, Tag(f"{TAG}model")]
+    Annotated[OnnxBaseline, Tag(f"{TAG}model")]
     | Annotated[TorchBaseline, Tag(f"{TAG}torch")]
     | Annotated[FunctionBaseline, Tag(f"{TAG}function")]
     | Annotated[ScoresBaseline, Tag(f"{TAG}scores")]
@@ -117,12 +153,51 @@ Baseline = Annotated[
 ]
 
 
+def _count_or_all(value: object) -> object:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f"expected a whole number of at least 1, or `all`, got {got(value)}")
+
+
+class OverfittingSpec(Part):
+    """Which training rows are evaluated too; `true` stands for the defaults."""
+
+    section: ClassVar[str] = "checks.overfitting"
+    model_config = ConfigDict(
+        json_schema_extra=short_forms({"type": "boolean", "description": "Short form: by default, or not at all."})
+    )
+
+    rows: Annotated[Count | Literal["all"], BeforeValidator(_count_or_all)] = Field(
+        100_000, description="Rows that are drawn from the training data, or `all`."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the draw.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, value: Any) -> Any:
+        return {} if value is True else value
+
+
+def _none_for_false(value: object) -> object:
+    return None if value is False else value
+
+
 class ChecksSpec(Part):
     """Checks against the training data."""
 
     section: ClassVar[str] = "checks"
 
     training_data: OneOrMany = Field(description="Parquet files the model was trained on.")
+    leakage: bool = Field(True, description="Look for evaluation rows that stand in the training data.")
+    overfitting: Annotated[OverfittingSpec | None, BeforeValidator(_none_for_false)] = Field(
+        OverfittingSpec(), description="Evaluate training rows too, and tell the gap."
+    )
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> ChecksSpec:
+        if not self.leakage and self.overfitting is None:
+            raise ValueError("asks for neither `leakage` nor `overfitting`; take the section out")
+        return self
 
 
 class PredictionsSpec(Part):

@@ -29,6 +29,10 @@ class Agreement:
         """Rows of both."""
         return Agreement(self.rows + other.rows, self.agreeing + other.agreeing)
 
+    def without(self, other: Agreement) -> Agreement:
+        """Rows of this but those of `other`, which are some of them; raises ValueError if they are not."""
+        return Agreement(self.rows - other.rows, self.agreeing - other.agreeing)
+
     @property
     def disagreeing(self) -> int:
         """Rows whose labels differ."""

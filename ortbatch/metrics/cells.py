@@ -102,6 +102,29 @@ class Cells(Value):
             return Cells(self.shape, None, frozen(total))
         return _inserted(large, small.indices, small.counts)
 
+    def without(self, other: Cells) -> Cells:
+        """Counts of these rows less those of some of them: `a.merge(b).without(b) == a`.
+
+        Raises:
+            MergeError: if the shapes differ.
+            ValueError: if there are fewer rows of a cell here than there.
+        """
+        require_same("shapes of cells", self.shape, other.shape)
+        indices, counts = other.nonzero()
+        if self.indices is None:
+            places, known = indices, True
+        else:
+            places = np.minimum(np.searchsorted(self.indices, indices), max(0, self.indices.size - 1))
+            known = not indices.size or bool(self.indices.size and (self.indices[places] == indices).all())
+        if not known or (self.counts[places] < counts).any():
+            raise ValueError("cannot take rows away that are not there: a cell would hold fewer than none")
+        left = self.counts.copy()
+        left[places] -= counts
+        if self.indices is None:
+            return _of_all(self.shape, left)
+        filled = left > 0
+        return _of_nonzero(self.shape, self.indices[filled], left[filled])
+
     @classmethod
     def merged(cls, values: Sequence[Cells]) -> Cells:
         """Counts of one or more values, as merging one after another gives them, at the cost of all cells together."""

@@ -67,6 +67,11 @@ class ConfusionMatrix(Value):
         require_same("classes of confusion matrices", self.classes, other.classes)
         return ConfusionMatrix(self.classes, self.table.merge(other.table))
 
+    def without(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        """Counts of these rows less those of some of them; raises MergeError, and ValueError if they are not there."""
+        require_same("classes of confusion matrices", self.classes, other.classes)
+        return ConfusionMatrix(self.classes, self.table.without(other.table))
+
     @classmethod
     def merged(cls, values: Sequence[ConfusionMatrix]) -> ConfusionMatrix:
         """Counts of one or more matrices; raises MergeError if the classes differ."""

@@ -52,6 +52,18 @@ class Coverage:
             dict(rejected),
         )
 
+    def without(self, other: Coverage) -> Coverage:
+        """Rows of this but those of `other`, which are some of them; raises ValueError if they are not."""
+        rejected = Counter(self.rejected_rows)
+        rejected.subtract(other.rejected_rows)
+        return Coverage(
+            self.planned - other.planned,
+            self.evaluated - other.evaluated,
+            self.unlabelled - other.unlabelled,
+            self.filtered - other.filtered,
+            dict(rejected),
+        )
+
     @property
     def rejected(self) -> dict[str, int]:
         """Rejected rows by reason, reasons sorted."""

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Margins:
+class Margins:
     """Shares of all rows: right ones by class, of true classes, of predicted classes; each float64[C]."""
 
     right: Floats
@@ -27,7 +27,8 @@ class _Margins:
     predicted: Floats
 
 
-_Slopes = tuple[Floats, Floats, Floats]
+Slopes = tuple[Floats, Floats, Floats]
+"""Of a metric in a cell, each float64[C]: on the diagonal, of its true class, of its predicted class."""
 
 
 def standard_errors(confusion: ConfusionMatrix) -> dict[str, float]:
@@ -41,7 +42,7 @@ def standard_errors(confusion: ConfusionMatrix) -> dict[str, float]:
     rows = confusion.rows
     table = confusion.table
     sums = (table.diagonal(), table.row_sums(), table.column_sums())
-    margins = _Margins(*(np.asarray(counts, np.float64) / rows for counts in sums))
+    margins = Margins(*(np.asarray(counts, np.float64) / rows for counts in sums))
     true, predicted, counts = confusion.cells()
     share = counts / rows
     errors = {}
@@ -54,31 +55,32 @@ def standard_errors(confusion: ConfusionMatrix) -> dict[str, float]:
     return errors
 
 
-def _f1_macro(m: _Margins) -> _Slopes:
+def f1_macro_slopes(m: Margins) -> Slopes:
+    """Derivatives of F1 averaged over the classes that occur."""
     total = m.true + m.predicted
     classes = np.count_nonzero(total)
-    of_class = _over(-2 * m.right, total**2) / classes
-    return _over(2.0, total) / classes, of_class, of_class
+    of_class = over(-2 * m.right, total**2) / classes
+    return over(2.0, total) / classes, of_class, of_class
 
 
-def _f1_weighted(m: _Margins) -> _Slopes:
+def _f1_weighted(m: Margins) -> Slopes:
     total = m.true + m.predicted
-    of_class = _over(-2 * m.true * m.right, total**2)
-    return _over(2 * m.true, total), _over(2 * m.right, total) + of_class, of_class
+    of_class = over(-2 * m.true * m.right, total**2)
+    return over(2 * m.true, total), over(2 * m.right, total) + of_class, of_class
 
 
-def _precision_weighted(m: _Margins) -> _Slopes:
-    return _over(m.true, m.predicted), _over(m.right, m.predicted), _over(-m.true * m.right, m.predicted**2)
+def _precision_weighted(m: Margins) -> Slopes:
+    return over(m.true, m.predicted), over(m.right, m.predicted), over(-m.true * m.right, m.predicted**2)
 
 
-def _kappa(m: _Margins) -> _Slopes:
+def _kappa(m: Margins) -> Slopes:
     by_chance = float(m.true @ m.predicted)
     beyond = 1 - by_chance
     of_chance = (float(m.right.sum()) - 1) / beyond**2 if beyond else math.nan
     return np.full_like(m.right, 1 / beyond if beyond else math.nan), of_chance * m.predicted, of_chance * m.true
 
 
-def _matthews(m: _Margins) -> _Slopes:
+def _matthews(m: Margins) -> Slopes:
     spread_true, spread_predicted = 1 - float(m.true @ m.true), 1 - float(m.predicted @ m.predicted)
     if spread_true <= 0 or spread_predicted <= 0:
         undefined = np.full_like(m.right, math.nan)
@@ -91,7 +93,7 @@ def _matthews(m: _Margins) -> _Slopes:
 
 
 _SLOPES = {
-    "f1_macro": _f1_macro,
+    "f1_macro": f1_macro_slopes,
     "f1_weighted": _f1_weighted,
     "precision_weighted": _precision_weighted,
     "cohen_kappa": _kappa,
@@ -99,6 +101,6 @@ _SLOPES = {
 }
 
 
-def _over(part: Floats | float, whole: Floats) -> Floats:
+def over(part: Floats | float, whole: Floats) -> Floats:
     """The quotient, 0 where `whole` is: scikit-learn counts what is undefined as 0."""
     return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)

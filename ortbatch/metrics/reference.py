@@ -13,7 +13,15 @@ import difflib
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from ortbatch.metrics.checked import (
+    CHECKED,
+    COUNTS,
+    bounds_of_checks,
+    is_of_checks,
+    lower_is_better_of_checks,
+)
 
 PER_CLASS = frozenset({"precision", "recall", "f1", "specificity", "roc_auc", "average_precision"})
 """Metrics that take a class in brackets; without one they are about the positive class of a binary model."""
@@ -36,6 +44,19 @@ KNOWN = (
 OPERATING = frozenset({"recall_at_precision", "precision_at_recall", "recall_at_fpr", "precision_at_top"})
 """Metrics of one operating point: they take a number in parentheses, and a class as those of `PER_CLASS` do."""
 
+FIDELITY_SHARES = ("accuracy", "balanced_accuracy", "f1", "f1_macro")
+_GAPS = ("max", "mean", "rms", "p50", "p90", "p99", "p99_9")
+FIDELITY = frozenset(
+    {f"fidelity.{name}" for name in ("agreement", "flips", "unusable", "latency_ratio", "single_latency_ratio")}
+    | {f"fidelity.{name}_difference" for name in (*_GAPS, *FIDELITY_SHARES)}
+)
+"""Metrics of a model and one that runs beside it; they take its name in brackets: `fidelity[torch].agreement`."""
+
+FIDELITY_OF_SLICES = ("fidelity.agreement", "fidelity.accuracy_difference")
+"""Those that are kept for slices too."""
+
+PAIRED = ("accuracy", "recall", "f1", "f1_macro", "balanced_accuracy")
+"""Metrics that are compared row by row with a model that runs beside this one."""
 
 _OF_SLICES = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc", "average_precision")
 _OF_SLICES_OF_MANY = ("accuracy", "balanced_accuracy", "f1_macro")
@@ -43,12 +64,15 @@ _OF_CLASSES_OF_SLICES = ("precision", "recall", "f1")
 CLASSES_OF_SLICES = 20
 """Up to so many classes, slices keep metrics of each."""
 
-_WITHOUT_INTERVAL = frozenset({"coverage", "throughput.rows_per_s", "ece"})
+_WITHOUT_INTERVAL = frozenset({"coverage", "throughput.rows_per_s", "ece", *COUNTS})
 
 MAX_CHARACTERS = 1_000
 """Longest text of a reference; keeps the time to read one small whatever a file holds."""
 
 _BASELINE_FAMILY = "fidelity"
+_SHARE_DIFFERENCES = tuple(f"fidelity.{name}_difference" for name in FIDELITY_SHARES)
+_FIDELITY_COUNTS = ("fidelity.flips", "fidelity.unusable")
+_FIDELITY_WITHOUT_INTERVAL = (*_FIDELITY_COUNTS, "fidelity.max_difference", "fidelity.rms_difference")
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _WORD = rf'(?:{_QUOTED}|[^"@\[\](),=<>\s][^"@\[\](),=<>]*)'
 _NAME = r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*"
@@ -68,7 +92,7 @@ class MetricRef:
     Args:
         name: metric, `recall` or `latency.single.p99_ms`.
         argument: finite number in parentheses, the 0.9 of `recall_at_precision(0.9)`.
-        class_name: class in brackets; the baseline for `fidelity.*`.
+        class_name: class in brackets; the baseline of `fidelity.*`.
         slice: pairs of column and value, in the order written; empty for all rows.
 
     Raises:
@@ -166,6 +190,12 @@ def check(ref: MetricRef) -> None:
     Raises:
         ValueError: unknown name (with the nearest known one), a class where none belongs, or an argument.
     """
+    if is_fidelity(ref.name):
+        _check_fidelity(ref)
+        return
+    if is_of_checks(ref.name):
+        _check_of_checks(ref)
+        return
     if ref.name not in KNOWN | OPERATING:
         near = difflib.get_close_matches(ref.name, sorted(KNOWN | OPERATING), n=1, cutoff=0.6)
         hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(sorted(KNOWN | OPERATING))}"
@@ -180,6 +210,45 @@ def check(ref: MetricRef) -> None:
     kept = dict.fromkeys((*_OF_SLICES, *_OF_SLICES_OF_MANY))
     if ref.slice and ref.name not in kept:
         raise ValueError(f"`{ref.name}` is not kept for slices; kept are {', '.join(kept)}")
+
+
+def _check_fidelity(ref: MetricRef) -> None:
+    """Refuse a metric of a baseline that there is not, or that names no baseline."""
+    known = ", ".join(sorted(name.removeprefix("fidelity.") for name in FIDELITY))
+    if ref.name not in FIDELITY:
+        near = difflib.get_close_matches(ref.name, sorted(FIDELITY), n=1, cutoff=0.75)
+        written = str(replace(ref, name=near[0])) if near else ""
+        hint = f"did you mean `{written}`?" if near else f"known are, behind `fidelity[BASELINE].`: {known}"
+        raise ValueError(f"unknown metric `{ref}`; {hint}")
+    if ref.class_name is None:
+        named = ref.name.removeprefix("fidelity.")
+        raise ValueError(f"`{ref.name}` names no baseline; write `fidelity[BASELINE].{named}`")
+    if ref.argument is not None:
+        raise ValueError(f"`{ref}` takes no number in parentheses")
+    if ref.slice and ref.name not in FIDELITY_OF_SLICES:
+        kept = ", ".join(name.removeprefix("fidelity.") for name in FIDELITY_OF_SLICES)
+        raise ValueError(f"`{ref.name}` is not kept for slices; of a baseline {kept} are")
+
+
+def _check_of_checks(ref: MetricRef) -> None:
+    """Refuse a metric of the checks against the training data that there is not."""
+    if ref.name not in CHECKED:
+        near = difflib.get_close_matches(ref.name, sorted(CHECKED), n=1, cutoff=0.75)
+        family = ref.name.partition(".")[0]
+        known = ", ".join(sorted(name for name in CHECKED if name.startswith(family)))
+        hint = f"did you mean `{near[0]}`?" if near else f"known are {known}"
+        raise ValueError(f"unknown metric `{ref.name}`; {hint}")
+    if ref.class_name is not None or ref.argument is not None or ref.slice:
+        raise ValueError(f"`{ref.name}` takes no class, number or slice, got `{ref}`")
+
+
+def is_fidelity(name: str) -> bool:
+    """Is it about a model and one that runs beside it, known or not?
+
+    >>> is_fidelity("fidelity.agreement"), is_fidelity("recall")
+    (True, False)
+    """
+    return name == _BASELINE_FAMILY or name.startswith(f"{_BASELINE_FAMILY}.")
 
 
 def _check_argument(ref: MetricRef) -> None:
@@ -212,7 +281,7 @@ def has_interval(name: str) -> bool:
     >>> has_interval("recall"), has_interval("ece")
     (True, False)
     """
-    return name not in _WITHOUT_INTERVAL and not name.endswith((".mean_ms", ".max_ms"))
+    return name not in (*_WITHOUT_INTERVAL, *_FIDELITY_WITHOUT_INTERVAL) and not name.endswith((".mean_ms", ".max_ms"))
 
 
 def bounds(name: str) -> tuple[float, float]:
@@ -221,8 +290,12 @@ def bounds(name: str) -> tuple[float, float]:
     >>> bounds("accuracy"), bounds("cohen_kappa")
     ((0.0, 1.0), (-1.0, 1.0))
     """
-    if name in ("matthews_corrcoef", "cohen_kappa"):
+    if is_of_checks(name):
+        return bounds_of_checks(name)
+    if name in ("matthews_corrcoef", "cohen_kappa") or name in _SHARE_DIFFERENCES:
         return -1.0, 1.0
+    if name in _FIDELITY_COUNTS or name.endswith("latency_ratio"):
+        return 0.0, math.inf
     if name in ("log_loss", "brier", "throughput.rows_per_s") or name.startswith("latency."):
         return 0.0, math.inf
     return 0.0, 1.0
@@ -234,6 +307,11 @@ def lower_is_better(name: str) -> bool:
     >>> lower_is_better("latency.single.p99_ms"), lower_is_better("recall")
     (True, False)
     """
+    if is_of_checks(name):
+        return lower_is_better_of_checks(name)
+    if name.startswith(f"{_BASELINE_FAMILY}."):
+        gap = name.endswith("_difference") and name not in _SHARE_DIFFERENCES
+        return gap or name in _FIDELITY_COUNTS
     return name in ("log_loss", "brier", "ece") or name.startswith("latency.")
 
 

@@ -111,6 +111,11 @@ class ScoreHistogram(Value):
         require_same("curves of score histograms", self.curves, other.curves)
         return ScoreHistogram(self.curves, self.table.merge(other.table))
 
+    def without(self, other: ScoreHistogram) -> ScoreHistogram:
+        """Counts of these rows less those of some of them; raises MergeError, and ValueError if they are not there."""
+        require_same("curves of score histograms", self.curves, other.curves)
+        return ScoreHistogram(self.curves, self.table.without(other.table))
+
     @classmethod
     def merged(cls, values: Sequence[ScoreHistogram]) -> ScoreHistogram:
         """Counts of one or more histograms; raises MergeError if curves or bins differ."""

@@ -61,6 +61,12 @@ class FixedSum:
         """Sum of both."""
         return FixedSum(self.units + other.units, self.rows + other.rows)
 
+    def without(self, other: FixedSum) -> FixedSum:
+        """Sum of these values less those of some of them; raises ValueError if there are fewer here than there."""
+        if self.rows < other.rows:
+            raise ValueError(f"cannot take {other.rows} values away from {self.rows}")
+        return FixedSum(self.units - other.units, self.rows - other.rows)
+
     def result(self) -> float | None:
         """The mean; None without values."""
         return float(Fraction(self.units, self.rows << FRACTION_BITS)) if self.rows else None

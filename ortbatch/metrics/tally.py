@@ -9,9 +9,10 @@ from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.fidelity import Baselines
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.scores import BINARY_BINS, ONE_VS_REST_BINS, ScoreHistogram
-from ortbatch.metrics.slices import Cut, SliceCounts
+from ortbatch.metrics.slices import Cut, SliceCounts, slices_of
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
 from ortbatch.metrics.value import merged
@@ -19,6 +20,10 @@ from ortbatch.metrics.value import merged
 CONFIDENCE = ("right",)
 RANKS = 10
 ANY_CLASS = 2**31
+_TAKEN_AWAY = (
+    "coverage", "confusion", "scores", "log_loss", "brier", "own_label", "confidence", "ranks", "log_loss_squares",
+    "brier_squares", "rejected_labels",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,10 @@ class Tally:
         brier_squares: Σ of the squares of what `brier` sums, of multiclass models.
         rejected_labels: rejected rows whose label is known, by class index.
         slices: the same rows cut as the job asks for; none if it asks for no slices.
+        baselines: the same rows through further models, by name; none if the job has no such baselines.
 
-    `latency` and `stages` differ from run to run; everything else is a function of rows, model and job.
+    `latency` (of baselines too) and `stages` differ from run to run; everything else is a function of rows, model and
+    job.
     """
 
     coverage: Coverage
@@ -58,10 +65,20 @@ class Tally:
     brier_squares: FixedSum = field(default_factory=FixedSum)
     rejected_labels: Cells = field(default_factory=lambda: Cells.empty((ANY_CLASS,)))
     slices: SliceCounts = field(default_factory=SliceCounts)
+    baselines: Baselines = field(default_factory=Baselines)
 
     @classmethod
-    def empty(cls, classes: Sequence[str], curves: Sequence[str], cuts: Sequence[Cut] = ()) -> Tally:
-        """No rows yet: C classes, the class of each score curve (none, one, or all of them), and ways to cut rows."""
+    def empty(
+        cls, classes: Sequence[str], curves: Sequence[str], cuts: Sequence[Cut] = (), baselines: Sequence[str] = ()
+    ) -> Tally:
+        """No rows yet.
+
+        Args:
+            classes: C names.
+            curves: the class of each score curve: none, one, or all of them.
+            cuts: ways to cut rows.
+            baselines: names of the models that run beside this one.
+        """
         bins = BINARY_BINS if len(curves) == 1 else ONE_VS_REST_BINS
         return cls(
             Coverage.empty(),
@@ -72,11 +89,24 @@ class Tally:
             LatencyHistogram.empty(),
             StageTimes.empty(),
             slices=SliceCounts.empty(cuts, len(classes), len(curves)),
+            baselines=Baselines.empty(baselines, len(classes), slices_of(cuts)),
         )
 
     def merge(self, other: Tally) -> Tally:
         """Rows of both, field by field; raises MergeError if a layout differs."""
         return Tally(*(getattr(self, f.name).merge(getattr(other, f.name)) for f in fields(self)))
+
+    def without(self, other: Tally) -> Tally:
+        """Rows of this but those of `other`, which are some of them, in all that `quality` is made of.
+
+        Coverage and these are the inverse of `merge`; times, slices and baselines are left empty.
+
+        Raises:
+            MergeError: if a layout differs.
+            ValueError: if they are not some of them: a count would be negative.
+        """
+        left = {name: getattr(self, name).without(getattr(other, name)) for name in _TAKEN_AWAY}
+        return Tally(**left, latency=LatencyHistogram.empty(), stages=StageTimes.empty())
 
     @classmethod
     def merged(cls, tallies: Sequence[Tally]) -> Tally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ _PASS_THROUGH = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten
 CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
 BINARY_SVM = "SVMClassifier of two classes without probabilities"
 _SHOWN = 40
+# QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, QLinearConv, MatMulInteger, ConvInteger, MatMulNBits, ...
+_QUANTIZED = re.compile("Quantize|^QLinear|Integer|NBits|^QGemm")
 _EXTERNAL = onnx.TensorProto.DataLocation.Value("EXTERNAL")
 
 
@@ -35,6 +38,7 @@ class Graph:
         runs: the bytes to run: the file's own, or those of a copy without ZipMap.
         rewritten: are they those of a copy?
         dynamic: does it quantise its activations by their range in the batch?
+        quantized: does it compute with integers in place of floats anywhere?
     """
 
     producer: str
@@ -45,6 +49,7 @@ class Graph:
     runs: bytes
     rewritten: bool = False
     dynamic: bool = False
+    quantized: bool = False
 
 
 def read_graph(content: bytes, where: str) -> Graph:
@@ -74,7 +79,8 @@ def read_graph(content: bytes, where: str) -> Graph:
     producer = f"{model.producer_name} {model.producer_version}".strip()
     runs = model.SerializeToString() if zipmaps else content
     dynamic = any(node.op_type.startswith("DynamicQuantize") for node in model.graph.node)
-    return Graph(producer, opset, final_ops, class_names, tuple(external), runs, bool(zipmaps), dynamic)
+    quantized = any(_QUANTIZED.search(node.op_type) for node in model.graph.node)
+    return Graph(producer, opset, final_ops, class_names, tuple(external), runs, bool(zipmaps), dynamic, quantized)
 
 
 def _classifier_names(makers: dict[str, onnx.NodeProto], outputs: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -12,10 +12,11 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -37,8 +38,26 @@ _NO_OPERATOR = ("is not a registered function/op", "No opset import for domain",
 _MESSAGE_CHARACTERS = 500
 
 
+class Predictor(Protocol):
+    """A session, or what can be used as one."""
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The only batch size that it takes; None if it takes any."""
+
+    @property
+    def session_s(self) -> float:
+        """Seconds that it took to load."""
+
+    def run(self, outputs: Sequence[str], feed: Feed) -> list[NDArray[Any]]:
+        """Outputs for one batch."""
+
+
 class OnnxModel:
-    """One session. `run` may be called from several threads; it releases the interpreter lock."""
+    """One session. `run` may be called from several threads; it releases the interpreter lock.
+
+    `session_s`: seconds that it took to load.
+    """
 
     def __init__(
         self, path: Path, providers: Sequence[str], threads: int, where: str, columns: Sequence[str] = ()
@@ -57,6 +76,7 @@ class OnnxModel:
         """
         _require_providers(providers)
         options = _options(threads, providers)
+        began = time.perf_counter()
         try:
             # Its own fallback would print to stdout and take the CPU instead.
             self._session = onnxruntime.InferenceSession(
@@ -65,6 +85,7 @@ class OnnxModel:
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             said = f"{_message(error)}{_hint(str(error))}"
             raise ModelError(f"{redact(where)}: ONNX Runtime cannot load the model: {said}") from None
+        self.session_s = time.perf_counter() - began
         self._session.disable_fallback()
         self.providers = tuple(self._session.get_providers())
         if self.providers[: len(providers)] != tuple(providers):

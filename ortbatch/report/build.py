@@ -6,7 +6,6 @@ are marked `volatile`, and `status` through them. Everything else is a function 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,20 +15,25 @@ import numpy as np
 from ortbatch.job import Gate, Job
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.estimate import Estimate
-from ortbatch.metrics.latency import DIGITS, HIGHEST_NS, LOWEST_NS, LatencyHistogram, highest_of
+from ortbatch.metrics.latency import LatencyHistogram
+from ortbatch.metrics.leakage import Checked
 from ortbatch.metrics.tally import Tally
 from ortbatch.report.averages import share
 from ortbatch.report.calibration import calibration_section
 from ortbatch.report.encode import plain
+from ortbatch.report.fidelity import Known, fidelity_section
 from ortbatch.report.findings import all_findings
 from ortbatch.report.gates import EXIT_CODES, judge, status_of
+from ortbatch.report.latency import latency_section
+from ortbatch.report.leakage import leakage_section
+from ortbatch.report.overfitting import overfitting_section
 from ortbatch.report.quality import quality_section
+from ortbatch.report.ratios import baselines_part
 from ortbatch.report.slices import slices_section
 from ortbatch.report.thresholds import thresholds_section
 
 SCHEMA_VERSION = 1
 DENSE_UP_TO = 100
-_PERCENTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 _FILES_NAMED = 20
 _CONFUSED_PAIRS = 20
 _CLASSES_NAMED = 20
@@ -50,10 +54,15 @@ class RunFacts:
         quarantined: shards that were left out: number, rows, files, reason and fault; their rows are in the coverage.
         positive: index of the positive class, None for multiclass.
         batch_size: rows of a batch.
-        single: times of single predictions; threads, rows and warm-up of their measurement.
+        single: times of single predictions.
+        single_facts: threads, rows, warm-up and cold start of their measurement.
+        transform: times of the job's function between columns and inputs, a row each; None if it has none.
         findings: what the reader should know first.
         provenance: where the numbers come from.
         baselines: earlier runs that gates are held against, by name.
+        baseline_facts: of the models that ran beside this one, by name: kind, model, batch_dependent, single and
+            single_facts.
+        checked: what was checked against the training data; None if the job names none.
     """
 
     id: str
@@ -71,10 +80,13 @@ class RunFacts:
     positive: int | None
     batch_size: int
     single: LatencyHistogram
-    single_facts: Mapping[str, int]
+    single_facts: Mapping[str, Any]
     findings: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
     baselines: Mapping[str, Any] = field(default_factory=dict)
+    baseline_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    transform: LatencyHistogram | None = None
+    checked: Checked | None = None
 
 
 def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> dict[str, Any]:
@@ -92,12 +104,14 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
             **_optional("calibration", calibration_section(tally, facts.positive)),
             "confusion_matrix": _confusion(tally.confusion),
             **_optional("thresholds", _thresholds(job, tally, facts.positive)),
-            "latency": {
-                "batch": _latency(tally.latency) | {"batch_size": facts.batch_size},
-                "single": _latency(facts.single) | {"batch_size": 1, **facts.single_facts},
-            },
+            "latency": latency_section(
+                tally.latency, facts.batch_size, facts.single, facts.single_facts, facts.transform
+            )
+            | baselines_part(tally, facts.batch_size, facts.single, facts.baseline_facts),
             "throughput": _throughput(tally, facts),
             **_optional("slices", slices_section(tally, facts.positive) if tally.slices.cuts else None),
+            **_optional("fidelity", _fidelity(tally, facts)),
+            **_checks(tally, facts),
             **({"predictions": facts.predictions} if facts.predictions is not None else {}),
             **_optional("baselines", facts.baselines or None),
             "gates": [],
@@ -112,6 +126,21 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
 def _thresholds(job: Job, tally: Tally, positive: int | None) -> dict[str, Any] | None:
     asked = [gate.metric for gate in job.gates]
     return thresholds_section(tally.scores, None if positive is None else job.threshold, asked)
+
+
+def _fidelity(tally: Tally, facts: RunFacts) -> dict[str, Any] | None:
+    dependent = any(finding["code"] == "batch_dependent" for finding in facts.findings)
+    quantized = bool(facts.provenance.get("model", {}).get("quantized"))
+    return fidelity_section(tally, Known(facts.positive, facts.files, facts.baseline_facts, dependent, quantized))
+
+
+def _checks(tally: Tally, facts: RunFacts) -> dict[str, Any]:
+    """The sections `leakage` and `overfitting`, as far as they were asked for."""
+    if facts.checked is None:
+        return {}
+    leakage = leakage_section(facts.checked, tally, facts.positive, facts.files)
+    overfitting = overfitting_section(facts.checked, tally, facts.positive)
+    return {**_optional("leakage", leakage), **_optional("overfitting", overfitting)}
 
 
 def _optional(name: str, section: object | None) -> dict[str, Any]:
@@ -195,31 +224,6 @@ def _most_confused(confusion: ConfusionMatrix) -> list[dict[str, Any]]:
         }
         for at in order.tolist()
     ]
-
-
-def _latency(histogram: LatencyHistogram) -> dict[str, Any]:
-    percentiles = {name: histogram.percentile_ms(quantile) for name, quantile in _PERCENTILES.items()}
-    return {
-        "count": histogram.count,
-        "mean_ms": histogram.mean_ms(),
-        **percentiles,
-        "max_ms": histogram.worst_ms(),
-        "histogram": _encoded(histogram),
-    }
-
-
-def _encoded(histogram: LatencyHistogram) -> str | None:
-    """The counts in HdrHistogram's own encoding (base64), for its tools; None without values."""
-    if not histogram.count:
-        return None
-    from hdrh.histogram import HdrHistogram
-
-    official = HdrHistogram(LOWEST_NS, HIGHEST_NS, DIGITS)
-    for cell in np.flatnonzero(histogram.counts).tolist():
-        official.record_value(min(highest_of(cell), HIGHEST_NS), int(histogram.counts[cell]))
-    encoded = official.encode()
-    base64.b64decode(encoded, validate=True)
-    return str(encoded.decode("ascii"))
 
 
 def _throughput(tally: Tally, facts: RunFacts) -> dict[str, Any]:

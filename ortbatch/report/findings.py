@@ -7,9 +7,12 @@ beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ortbatch.metrics.timed import MOST_RUNS
+from ortbatch.report.causes import causes
+from ortbatch.report.check_findings import check_findings
 from ortbatch.report.format import interval, number
 from ortbatch.report.quality import positive_row
 
@@ -218,6 +221,19 @@ def _latency_tail(report: Mapping[str, Any]) -> Iterator[Finding]:
     yield {**_finding("warning", "latency_tail", text), "volatile": True}
 
 
+def _never_steady(report: Mapping[str, Any]) -> Iterator[Finding]:
+    """Single predictions that were timed though warm-up had not become steady; earlier reports do not say."""
+    single = report["latency"]["single"]
+    if single.get("stable", True) or not single["count"]:
+        return
+    more = "" if single["warm_up"] >= MOST_RUNS else ", or raise `latency.max_seconds`, a fifth of which is for warm-up"
+    text = (
+        f"single predictions had not become steady after {single['warm_up']:,} runs of warm-up "
+        f"({single['warm_up_s']:.2g} s): another run may give other percentiles. Free the machine of other work{more}."
+    )
+    yield {**_finding("warning", "latency_not_steady", text), "volatile": True}
+
+
 def _too_few_timed(report: Mapping[str, Any]) -> Iterator[Finding]:
     """Percentiles up to the 99th that the timed predictions do not bound."""
     single = report["latency"]["single"]
@@ -229,7 +245,7 @@ def _too_few_timed(report: Mapping[str, Any]) -> Iterator[Finding]:
         yield {**_finding("warning", "too_few_timed", text), "volatile": True}
 
 
-_LOOKS = (
+_LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
     _no_better_than_majority,
     _misses_a_class,
     _classes_not_there,
@@ -237,7 +253,10 @@ _LOOKS = (
     _better_threshold,
     _weak_slices,
     _rejected_unlike_the_rest,
+    causes,
+    check_findings,
     _latency_tail,
+    _never_steady,
     _too_few_timed,
 )
 

@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ortbatch.job import Gate, MetricRef
-from ortbatch.metrics.reference import OPERATING
+from ortbatch.metrics.checked import is_of_checks
+from ortbatch.metrics.reference import OPERATING, is_fidelity
 from ortbatch.report.decided import decided
 from ortbatch.report.encode import is_estimate
+from ortbatch.report.fidelity_gates import beside, of_baseline
+from ortbatch.report.leakage import of_checks
 from ortbatch.report.quality import POSITIVE, positive_row, rows_behind
 from ortbatch.report.slices import written
 from ortbatch.report.stored_scores import operating_point
@@ -35,6 +38,8 @@ def judge(gates: Sequence[Gate], report: Mapping[str, Any]) -> list[dict[str, An
 
 
 def _judged(gate: Gate, found: Found | str, report: Mapping[str, Any]) -> dict[str, Any]:
+    if gate.versus in report.get("fidelity", {}):
+        return beside(gate, report)
     if gate.versus is not None:
         return against(gate, found, report.get("baselines", {}))
     return _verdict(gate, found)
@@ -51,7 +56,7 @@ def _verdict(gate: Gate, found: Found | str) -> dict[str, Any]:
         "rows": 0,
         "outcome": FAILED,
         "why": found,
-        "volatile": gate.metric.name.startswith(_VOLATILE),
+        "volatile": gate.metric.name.startswith(_VOLATILE) or gate.metric.name.endswith("latency_ratio"),
     }
     if isinstance(found, str):
         return verdict
@@ -81,6 +86,11 @@ def look_up(ref: MetricRef, report: Mapping[str, Any]) -> Found | str:
         return Found(report["coverage"]["fraction"], planned)
     if ref.name == "throughput.rows_per_s":
         return Found(report["throughput"]["rows_per_s"], planned)
+    if is_fidelity(ref.name):
+        return of_baseline(ref, report)
+    if is_of_checks(ref.name):
+        told = of_checks(ref.name, report)
+        return told if isinstance(told, str) else Found(*told)
     if ref.name.startswith("latency."):
         return _latency(ref, report["latency"])
     if ref.slice:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ortbatch.report import checks_text
+from ortbatch.report.fidelity_text import COLUMNS, markdown_rows
 from ortbatch.report.format import interval, name, number
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<#!|~&@:$]")
@@ -24,7 +26,8 @@ _WIDTH = 200
 
 def markdown_summary(report: Mapping[str, Any]) -> str:
     """Verdict, gates, findings, metrics with their intervals, classes and speed of a decoded report."""
-    return "\n".join([*_head(report), *_gates(report), *_findings(report), *_quality(report), *_speed(report)]) + "\n"
+    parts = (_head, _gates, _findings, _quality, _fidelity, _checks, _speed)
+    return "\n".join(line for part in parts for line in part(report)) + "\n"
 
 
 def text(raw: str) -> str:
@@ -104,6 +107,18 @@ def _quality(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _aside(ci: Sequence[float] | None) -> str:
     return f"({interval(ci)})" if ci is not None else ""
+
+
+def _fidelity(report: Mapping[str, Any]) -> Iterator[str]:
+    rows = [(text(title), *cells) for title, cells in markdown_rows(report)]
+    if rows:
+        yield from _table(COLUMNS, len(COLUMNS) - 1, rows)
+
+
+def _checks(report: Mapping[str, Any]) -> Iterator[str]:
+    """Leakage and overfitting, where the job asks for them."""
+    for columns, rows in checks_text.tables(report):
+        yield from _table(columns, len(columns) - 1, rows)
 
 
 def _speed(report: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,9 @@ from typing import Any, cast
 
 from ortbatch.metrics.reference import TOP
 from ortbatch.report.baseline_schema import BASELINES, VERSUS
+from ortbatch.report.checks_schema import LEAKAGE, OVERFITTING
+from ortbatch.report.fidelity_schema import FIDELITY, baselines_latency, without_good_classes, wrong_classes
+from ortbatch.report.latency_schema import BATCH, SINGLE
 from ortbatch.report.threshold_schema import PICK, THRESHOLDS, wrong_thresholds
 from ortbatch.report.wellformed import without_wellformed
 
@@ -44,7 +47,6 @@ _OVERALL = [
 ]  # fmt: skip
 _RANKING = [f"top_{k}_accuracy" for k in TOP]
 _PER_CLASS = ["precision", "recall", "f1", "specificity", "roc_auc", "average_precision"]
-_PERCENTILES = ["mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms", "max_ms"]
 
 _QUALITY = _object(
     {
@@ -109,12 +111,6 @@ _MATRIX: dict[str, Any] = {
     "if": {"properties": {"format": {"const": "dense"}}},
     "then": {"required": ["counts"], "properties": {"cells": False}},
     "else": {"required": ["cells"], "properties": {"counts": False}},
-}
-_LATENCY = {
-    "count": {**_COUNT, "description": "Runs that were timed."},
-    **dict.fromkeys(_PERCENTILES, _ESTIMATE),
-    "histogram": {"type": ["string", "null"], "description": "HdrHistogram V2, compressed, base64; nanoseconds."},
-    "batch_size": _COUNT,
 }
 _QUARANTINED = _object({"shard": _COUNT, "rows": _COUNT, "files": _list(_TEXT), "reason": _TEXT, "fault": _TEXT})
 _COVERAGE = _object(
@@ -242,6 +238,10 @@ _SLICE = _object(
     optional=("pooled", *_OF_SLICES[1:], *_OF_SLICES_OF_MANY, "per_class"),
 )
 
+_OPTIONAL = (
+    "sampled", "calibration", "thresholds", "predictions", "slices", "fidelity", "leakage", "overfitting", "baselines",
+)  # fmt: skip
+
 REPORT_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "ortbatch report",
@@ -289,20 +289,21 @@ REPORT_SCHEMA: dict[str, Any] = {
             "confusion_matrix": _MATRIX,
             "thresholds": THRESHOLDS,
             "latency": _object(
-                {
-                    "batch": _object(_LATENCY),
-                    "single": _object({**_LATENCY, "threads": _COUNT, "rows": _COUNT, "warm_up": _COUNT}),
-                }
+                {"batch": BATCH, "single": SINGLE, "baselines": baselines_latency(BATCH, SINGLE)},
+                optional=("baselines",),
             ),
             "throughput": _object({"rows_per_s": _ESTIMATE, "pass_s": _NUMBER, "seconds": _map(_NUMBER)}),
             "predictions": _object({"folder": _TEXT, "files": _COUNT, "rows": _COUNT, "columns": _list(_TEXT)}),
             "slices": _list(_SLICE),
+            "fidelity": FIDELITY,
+            "leakage": LEAKAGE,
+            "overfitting": OVERFITTING,
             "baselines": BASELINES,
             "gates": _list(_GATE),
             "findings": _list(_FINDING),
             "provenance": _PROVENANCE,
         },
-        optional=("sampled", "calibration", "thresholds", "predictions", "slices", "baselines"),
+        optional=_OPTIONAL,
     ),
 }
 
@@ -312,9 +313,8 @@ def problems_of(report: object) -> list[str]:
     from jsonschema import Draft202012Validator
 
     validator = Draft202012Validator(REPORT_SCHEMA)
-    errors = sorted(
-        validator.iter_errors(without_wellformed(report, _PER_CLASS)), key=lambda error: str(list(error.path))
-    )
+    shortened = without_good_classes(without_wellformed(report, _PER_CLASS))
+    errors = sorted(validator.iter_errors(shortened), key=lambda error: str(list(error.path)))
     problems = [f"{'.'.join(map(str, error.path)) or 'report'}: {error.message[:300]}" for error in errors]
     return problems or [*_not_finite(report, "report"), *_wrong_sizes(cast(dict[str, Any], report))]
 
@@ -335,6 +335,7 @@ def _wrong_sizes(report: Mapping[str, Any]) -> Iterator[str]:
     if matrix["classes"] != classes or [row["class"] for row in quality["per_class"]] != classes:
         yield "report: quality.classes, quality.per_class and confusion_matrix.classes are not the same classes"
     yield from wrong_thresholds(report)
+    yield from wrong_classes(report)
     size = len(classes)
     if "counts" in matrix and [len(row) for row in matrix["counts"]] != [size] * size:
         yield f"confusion_matrix.counts: expected {size} rows of {size} counts"

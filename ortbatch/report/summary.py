@@ -14,6 +14,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ortbatch.report.checks_text import checks_lines
+from ortbatch.report.fidelity_text import fidelity_lines
 from ortbatch.report.format import interval, margin, name, number
 from ortbatch.report.sheet import sheet as _table
 from ortbatch.report.threshold_text import threshold_lines
@@ -45,6 +47,8 @@ def print_summary(report: Mapping[str, Any], console: Console) -> None:
     _print(console, threshold_lines(report))
     if report.get("slices"):
         _print(console, [*_slices(report), ""])
+    _print(console, fidelity_lines(report))
+    _print(console, checks_lines(report))
     _print(console, [*_latency(report), *_throughput(report), _coverage(report), *_quarantined(report)])
 
 
@@ -223,7 +227,21 @@ def _latency(report: Mapping[str, Any]) -> Iterator[RenderableType]:
         f"{_counted(batch['count'], 'run')} of up to {_counted(batch['batch_size'], 'row')} under load",
         "dim",
     )
+    yield from _start(single)
     yield ""
+
+
+def _start(single: Mapping[str, Any]) -> Iterator[Text]:
+    """What is in no percentile; reports of earlier versions do not tell it."""
+    parts = []
+    if "session_s" in single:
+        parts.append(f"session loaded in {single['session_s']:.2g} s")
+    if single.get("first_ms") is not None:
+        parts.append(f"first prediction {number(single['first_ms'])} ms")
+    if "transform" in single:
+        parts.append(f"transform of a row: median {number(single['transform']['p50_ms']['value'])} ms")
+    if parts:
+        yield Text(f"apart: {', '.join(parts)}", "dim")
 
 
 def _timed(estimate: Mapping[str, Any]) -> tuple[Text, Text]:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from ortbatch.metrics.checked import CHECKED
+from ortbatch.metrics.reference import FIDELITY, FIDELITY_OF_SLICES, MetricRef
 from ortbatch.report.encode import is_estimate
+from ortbatch.report.fidelity_gates import of_baseline
+from ortbatch.report.leakage import of_checks
 from ortbatch.report.quality import POSITIVE, positive_row, rows_behind
+from ortbatch.report.slices import written
 
 COLUMNS = ("run_id", "date", "metric", "class", "slice", "value", "lo", "hi", "n")
 
@@ -22,7 +28,33 @@ def metrics_table(report: Mapping[str, Any]) -> str:
     for entry in report.get("slices", []):
         for metric, class_name, estimate, rows in _estimates_of_slice(entry, report["quality"].get("positive")):
             lines.append(_line((*head, metric, class_name, entry["name"], *_numbers(estimate), rows)))
+    for metric, rows, estimate in _checks(report):
+        lines.append(_line((*head, metric, "", "", *_numbers(estimate), rows)))
+    for ref, rows, estimate in _fidelity(report):
+        where = written(dict(ref.slice)) if ref.slice else ""
+        lines.append(_line((*head, str(replace(ref, slice=())), "", where, *_numbers(estimate), rows)))
     return "".join(lines)
+
+
+def _checks(report: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    """(metric, rows, estimate) of what gates may ask of the checks against the training data."""
+    for name in sorted(CHECKED):
+        found = of_checks(name, report)
+        if not isinstance(found, str):
+            estimate, rows = found
+            yield name, rows, estimate
+
+
+def _fidelity(report: Mapping[str, Any]) -> Iterator[tuple[MetricRef, int, Mapping[str, Any]]]:
+    """What gates may ask of each baseline, of all rows and of slices."""
+    for name, entry in report.get("fidelity", {}).items():
+        slices = [tuple(part["slice"].items()) for part in entry.get("slices", [])]
+        refs = [MetricRef(metric, class_name=name) for metric in sorted(FIDELITY)]
+        of_slices = [replace(ref, slice=slice_) for slice_ in slices for ref in refs if ref.name in FIDELITY_OF_SLICES]
+        for ref in (*refs, *of_slices):
+            found = of_baseline(ref, report)
+            if not isinstance(found, str):
+                yield ref, found.rows, found.estimate
 
 
 def _numbers(estimate: Mapping[str, Any]) -> tuple[object, ...]:

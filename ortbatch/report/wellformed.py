@@ -46,11 +46,11 @@ def _is_class_row(row: object, keys: set[str], estimates: Sequence[str]) -> bool
         and isinstance(row["class"], str)
         and _is_count(row["support"])
         and _is_count(row["predicted"])
-        and all(_is_estimate(row[name]) for name in estimates)
+        and all(is_estimate(row[name]) for name in estimates)
     )
 
 
-def _is_estimate(item: object) -> bool:
+def is_estimate(item: object) -> bool:
     """As `#/$defs/estimate` of the schema has it."""
     if not isinstance(item, dict) or not item.keys() <= _ESTIMATE_KEYS or not {"value", "ci"} <= item.keys():
         return False

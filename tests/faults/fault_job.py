@@ -136,4 +136,5 @@ def report_in(run: Path) -> dict[str, Any]:
 
 def lasting(report: Mapping[str, Any]) -> dict[str, Any]:
     """The sections that no fault may change."""
-    return {name: report[name] for name in ("coverage", "quality", "confusion_matrix", "findings")}
+    findings = [finding for finding in report["findings"] if not finding.get("volatile")]
+    return {**{name: report[name] for name in ("coverage", "quality", "confusion_matrix")}, "findings": findings}

@@ -112,6 +112,31 @@ def test_a_dynamically_quantised_model_is_evaluated_a_row_at_a_time(tmp_path: Pa
     assert "rows are evaluated one at a time" in findings(report)["batch_dependent"]
 
 
+@pytest.mark.parametrize(("model", "baseline"), [("dynamic.onnx", "float"), ("float", "dynamic.onnx")])
+def test_a_dynamically_quantised_model_depends_on_its_batch_rather_than_being_unfaithful(
+    tmp_path: Path, int8: NDArray[np.float32], float_model: Path, model: str, baseline: str
+) -> None:
+    asked, other = (str(float_model) if name == "float" else name for name in (model, baseline))
+    said = findings(evaluate(tmp_path, asked, baselines={"b": other}))
+    assert [code for code in said if code.startswith("fidelity")] == ["fidelity_batch_dependent"]
+    assert "depend on the batch" in said["fidelity_batch_dependent"]
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_baseline_of_a_fixed_batch_says_what_the_torch_module_says(tmp_path: Path, batch: int) -> None:
+    import torch
+
+    pixels = images(tmp_path, ROWS)
+    torchscript(tmp_path / "model.onnx", cnn())
+    torchscript(tmp_path / "fixed.onnx", cnn(), batch=batch)
+    found = evaluate(tmp_path, baselines={"b": "fixed.onnx"}).data["fidelity"]["b"]
+    with torch.no_grad():
+        outputs = cnn()(torch.from_numpy(pixels)).numpy()
+    right = (outputs.argmax(axis=1) == true_labels(tmp_path)).mean()
+    assert (found["rows"], found["agreement"]["value"]) == (ROWS, 1.0)
+    assert found["metrics"]["accuracy"]["baseline"] == pytest.approx(right, abs=1e-12)
+
+
 def test_batches_that_the_job_asks_for_are_obeyed_and_the_finding_stays(
     tmp_path: Path, int8: NDArray[np.float32]
 ) -> None:

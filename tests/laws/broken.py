@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from ortbatch.errors import MergeError
+from ortbatch.metrics.kept import KEPT, KeptRows
 from ortbatch.metrics.value import Counts, Value, add, frozen, require_same, zeros
 
 KINDS = ("red", "green", "blue")
@@ -131,6 +132,13 @@ class ManyOfAnyLayout(Sound):
     @classmethod
     def merged(cls, values: Sequence[Self]) -> Self:
         return cls(values[0].kinds, frozen(np.sum([value.counts for value in values], axis=0)))
+
+
+class FirstComers(KeptRows):
+    """Keeps the rows that were there first, not the first ones of an order."""
+
+    def merge(self, other: KeptRows) -> FirstComers:
+        return type(self)(frozen(np.concatenate([self.table, other.table])[:KEPT]))
 
 
 class VagueRefusal(Sound):

@@ -59,6 +59,8 @@ def content(value: Any) -> Any:
         return value.dtype.str, value.shape, value.tobytes()
     if is_dataclass(value):
         return type(value).__name__, *(content(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, tuple) and any(map(is_dataclass, value)):
+        return tuple(content(item) for item in value)
     if isinstance(value, Mapping):
         return frozenset((key, content(item)) for key, item in value.items())
     return type(value).__name__, value
@@ -71,6 +73,9 @@ def containers(value: Any) -> Iterator[Any]:
     elif is_dataclass(value):
         for field in fields(value):
             yield from containers(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from containers(item)
 
 
 def share(a: Any, b: Any) -> bool:

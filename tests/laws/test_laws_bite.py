@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from tests.laws import broken, kit
 from tests.laws.broken import KINDS, Sound
 from tests.laws.kit import LAWS, Case, Law, Unlike
+from tests.laws.values import KEPT_ROWS
 
 
 def case_of(value: type[Sound]) -> Case:
@@ -17,10 +20,14 @@ def case_of(value: type[Sound]) -> Case:
 
 
 def hold(value: type[Sound], law: Law) -> None:
+    hold_case(case_of(value), law)
+
+
+def hold_case(case: Case, law: Law) -> None:
     @settings(phases=[Phase.generate], max_examples=100)
     @given(data=st.data())
     def attempt(data: st.DataObject) -> None:
-        law(case_of(value), data)
+        law(case, data)
 
     attempt()
 
@@ -58,3 +65,12 @@ def test_the_kit_accepts_a_sound_value(law: Law) -> None:
 def test_laws_bite(value: type[Sound], law: Law) -> None:
     with pytest.raises(AssertionError):
         hold(value, law)
+
+
+@pytest.mark.parametrize("law", [kit.commutativity, kit.homomorphism, kit.any_tree_of_any_order])
+def test_laws_bite_where_the_rows_that_came_first_are_kept(law: Law) -> None:
+    first_comers = replace(
+        KEPT_ROWS, of=lambda rows: broken.FirstComers(KEPT_ROWS.of(rows).table), empty=broken.FirstComers.empty
+    )
+    with pytest.raises(AssertionError):
+        hold_case(first_comers, law)

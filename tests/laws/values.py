@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from ortbatch.metrics.agreement import Agreement
 from ortbatch.metrics.cells import Cells
 from ortbatch.metrics.confusion import ConfusionMatrix
 from ortbatch.metrics.coverage import Coverage
+from ortbatch.metrics.fidelity import BaselineCounts, Baselines, Fidelity, SeenTwice
+from ortbatch.metrics.kept import KeptRows
 from ortbatch.metrics.latency import CELLS, HIGHEST_NS, LatencyHistogram
+from ortbatch.metrics.matches import Matches
 from ortbatch.metrics.pairs import PairedRows
 from ortbatch.metrics.scores import ONE_VS_REST_BINS, ScoreHistogram
 from ortbatch.metrics.slices import Cut, SliceCounts, confusion_cells, score_cells
@@ -180,15 +184,97 @@ LOST_LABELS = Case(
     "Cells of rejected labels", class_index, cells_of(ANY_CLASS), lambda: Cells.empty((ANY_CLASS,))
 )  # fmt: skip
 
+PLACES = sum(cut.slices for cut in CUTS)
+
+
+def fidelity_of(rows: Rows) -> Fidelity:
+    """Of rows that are a reason, or a row seen twice with probabilities."""
+    unusable = Counter(row for row in rows if isinstance(row, str))
+    seen = [row for row in rows if not isinstance(row, str)]
+    columns = np.array([row[:7] for row in seen], np.int64).reshape(-1, 7).T
+    scores = np.array([row[7] for row in seen], np.float64).reshape(-1, 2, 3)
+    slices = columns[5:].T + np.array([0, CUTS[0].slices])
+    both = SeenTwice(*columns[:5], (scores[:, 0], scores[:, 1]), slices)
+    return Fidelity.of(3, PLACES, both, unusable)
+
+
+def labels_only_of(rows: Rows) -> Fidelity:
+    """Of rows of two models that put out labels only."""
+    return Fidelity.of(3, 0, SeenTwice(*np.array(rows, np.int64).reshape(-1, 5).T), {})
+
+
+probability = st.floats(0, 1) | st.sampled_from([0.0, 2.0**-41, 1e-7, 0.5, 0.5 + 2.0**-53, 1.0])
+# Few files, rows and scores: differences that are equal to the bit are common.
+place_in_file = st.tuples(st.integers(0, 1), st.integers(0, 3) | st.integers(0, 10**12))
+three_scores = st.tuples(probability, probability, probability)
+seen_row = st.tuples(
+    class_index, class_index, class_index, place_in_file, place, place, st.tuples(three_scores, three_scores)
+).map(lambda row: (*row[:3], *row[3], *row[4:]))
+FIDELITY = Case(
+    "Fidelity",
+    seen_row | st.sampled_from(["timeout", "nan_score"]),
+    fidelity_of,
+    lambda: Fidelity.empty(3, PLACES),
+    (
+        Unlike(Fidelity.empty(2), Fidelity.empty(3), ("(2, 2, 2)", "(3, 3, 3)")),
+        Unlike(Fidelity.empty(3, 4), Fidelity.empty(3, 6), ("(4, 5)", "(6, 5)")),
+    ),
+)
+FIDELITY_OF_LABELS = Case(
+    "Fidelity of labels only",
+    st.tuples(class_index, class_index, class_index, st.integers(0, 1), st.integers(0, 30)),
+    labels_only_of,
+    lambda: Fidelity.empty(3),
+)
+KEPT_ROWS = Case(
+    "KeptRows",
+    st.tuples(*[st.integers(0, 2)] * 9) | st.tuples(st.just(-1), *[st.integers(0, 1)] * 8),
+    lambda rows: KeptRows.of(np.array(rows, np.int64).reshape(-1, 9)),
+    KeptRows.empty,
+)
+BASELINE_NAMES = ("torch", "int8")
+
+
+def baselines_of(rows: Rows) -> Baselines:
+    """Of rows that two baselines saw, each with a time."""
+    columns = [[row[at] for row in rows] for at in range(4)]
+    values = [BaselineCounts(fidelity_of(columns[at]), latency_of(columns[at + 1])) for at in (0, 2)]
+    return Baselines(BASELINE_NAMES, tuple(values))
+
+
+BASELINES = Case(
+    "Baselines",
+    st.tuples(FIDELITY.row, latency_ns, FIDELITY.row, latency_ns),
+    baselines_of,
+    lambda: Baselines.empty(BASELINE_NAMES, 3, PLACES),
+    (
+        Unlike(Baselines(), Baselines.empty(["torch"], 3), ("()", "('torch',)")),
+        Unlike(Baselines.empty(["a", "b"], 3), Baselines.empty(["b", "a"], 3), ("('a', 'b')", "('b', 'a')")),
+        Unlike(Baselines.empty(["a"], 2), Baselines.empty(["a"], 3), ("(2, 2, 2)", "(3, 3, 3)")),
+    ),
+)
+# A tally has so many parts that rows of baselines are chosen rather than drawn.
+few_rows = st.sampled_from(
+    [
+        "timeout",
+        (0, 0, 0, 0, 1, 0, 0, ((1.0, 0.0, 0.0), (1.0, 0.0, 0.0))),
+        (0, 0, 1, 1, 0, 1, 2, ((0.5, 0.25, 0.25), (0.25, 0.5, 0.25))),
+        (2, 1, 1, 0, 7, 2, 1, ((0.1, 0.7, 0.2), (0.1, 0.7, 0.2 + 2.0**-41))),
+        (1, 2, 0, 1, 9, 0, 0, ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0))),
+    ]
+)
+BASELINES_OF_FEW_ROWS = replace(BASELINES, row=st.tuples(few_rows, latency_ns, few_rows, latency_ns))
+NO_BASELINES = Case("Baselines of no models", st.none(), lambda _: Baselines(), Baselines.empty)
+
 PARTS = (
     COVERAGE, CONFUSION, SCORES, SUM, SUM, LATENCY, STAGE_TIMES, AGREEMENT, CONFIDENCE_SCORES, RANK_CELLS, SUM, SUM,
-    LOST_LABELS, SLICES_WITHOUT_SCORES,
+    LOST_LABELS, SLICES_WITHOUT_SCORES, BASELINES_OF_FEW_ROWS,
 )  # fmt: skip
 
 
 def tally_of(rows: Rows) -> Tally:
     columns = [[row[part] for row in rows] for part in range(len(PARTS))]
-    coverage, confusion, scores, loss, brier, latency, stages, own_label, *added, sliced = columns
+    coverage, confusion, scores, loss, brier, latency, stages, own_label, *added, sliced, beside = columns
     return Tally(
         coverage_of(coverage),
         confusion_of(confusion),
@@ -198,8 +284,9 @@ def tally_of(rows: Rows) -> Tally:
         latency_of(latency),
         stages_of(stages),
         agreement_of(own_label),
-        *(part.of(rows) for part, rows in zip(PARTS[8:-1], added, strict=True)),
+        *(part.of(rows) for part, rows in zip(PARTS[8:-2], added, strict=True)),
         slices=slices_of(sliced, curves=3),
+        baselines=baselines_of(beside),
     )
 
 
@@ -207,12 +294,13 @@ TALLY = Case(
     "Tally",
     st.tuples(*(part.row for part in PARTS)),
     tally_of,
-    lambda: Tally.empty(CLASSES, CLASSES, CUTS),
+    lambda: Tally.empty(CLASSES, CLASSES, CUTS, BASELINE_NAMES),
     (
         Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "c"], []), ("('a', 'b')", "('a', 'c')")),
         Unlike(Tally.empty(["a", "b"], ["a"]), Tally.empty(["a", "b"], ["b"]), ("('a',)", "('b',)")),
         Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "b"], ["b"]), ("()", "('b',)")),
         Unlike(Tally.empty(["a", "b"], []), Tally.empty(["a", "b"], [], CUTS), ("()", "Cut(by=('country',)")),
+        Unlike(Tally.empty(["a"], []), Tally.empty(["a"], [], (), ["torch"]), ("()", "('torch',)")),
     ),
 )
 
@@ -234,7 +322,23 @@ PAIRS = Case(
     (Unlike(PairedRows.empty(["a", "b"]), PairedRows.empty(["a", "c"]), ("('a', 'b')", "('a', 'c')")),),
 )
 
+
+def matches_of(rows: Rows) -> Matches:
+    columns = np.array([row for row in rows if row[0] >= 0], np.int64).reshape(-1, 3)
+    unusable = sum(row[0] == -2 for row in rows)
+    return Matches.of(len(rows), unusable, columns[:, 0], columns[:, 1], columns[:, 2])
+
+
+MATCHES = Case(
+    "Matches",
+    # -2: without inputs. -1: of inputs that are not known.
+    st.tuples(st.integers(-2, 3), st.integers(-1, 2), st.integers(0, 1_000)),
+    matches_of,
+    Matches.empty,
+)
+
 CASES = (
     *CELLS_CASES, CONFUSION, CONFUSION_OF_MANY, SCORES, LATENCY, SUM, COVERAGE, STAGE_TIMES, AGREEMENT, SLICES,
-    SLICES_WITHOUT_SCORES, NO_SLICES, PAIRS, TALLY,
+    SLICES_WITHOUT_SCORES, NO_SLICES, PAIRS, MATCHES, FIDELITY, FIDELITY_OF_LABELS, KEPT_ROWS, BASELINES, NO_BASELINES,
+    TALLY,
 )  # fmt: skip

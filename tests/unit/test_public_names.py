@@ -15,8 +15,8 @@ TREE = re.compile(r"[├└]── (\w+) +(\d+)")
 
 def test_the_public_names_are_these() -> None:
     assert sorted(ortbatch.__all__) == [
-        "Aim", "Job", "Options", "OrtbatchError", "Report", "__version__", "compare", "history", "load_job",
-        "pick_threshold", "read_report", "run",
+        "Aim", "Job", "Options", "OrtbatchError", "Report", "Sweep", "__version__", "compare", "history",
+        "latency_curve", "load_job", "pick_threshold", "read_report", "run",
     ]  # fmt: skip
 
 

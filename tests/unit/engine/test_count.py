@@ -28,7 +28,9 @@ OWN = replace(MANY, output=replace(MANY.output, own_label="label", own_by_place=
 
 def evaluation(decision: Decision) -> Any:
     """As much of an evaluation as counting looks at."""
-    return SimpleNamespace(decision=decision, empty=lambda: Tally.empty(decision.classes, decision.curves, CUTS))
+    return SimpleNamespace(
+        decision=decision, baselines=(), empty=lambda: Tally.empty(decision.classes, decision.curves, CUTS)
+    )
 
 
 def outcomes(decision: Decision, seed: int, rows: int = 300) -> list[Outcome]:
@@ -145,7 +147,9 @@ def test_scores_of_slices_are_those_of_all_rows_in_coarser_bins() -> None:
 
 def test_rows_that_nothing_cuts_are_in_no_slice() -> None:
     made = [replace(outcome, slices=None) for outcome in outcomes(BINARY, 3)]
-    counting = Count(SimpleNamespace(decision=BINARY, empty=lambda: Tally.empty(BINARY.classes, BINARY.curves)))
+    counting = Count(
+        SimpleNamespace(decision=BINARY, baselines=(), empty=lambda: Tally.empty(BINARY.classes, BINARY.curves))
+    )
     counting.add(made)
     tally = counting.tally()
     assert tally.slices == SliceCounts()

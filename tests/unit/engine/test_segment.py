@@ -28,7 +28,7 @@ from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.sums import FixedSum
 from ortbatch.metrics.tally import Tally
 from tests.laws.kit import containers, content
-from tests.laws.values import TALLY, latency_ns, latency_of, tally_of
+from tests.laws.values import BASELINES, TALLY, latency_ns, latency_of, tally_of
 
 Json = dict[str, Any]
 IDENTITY = {"model": "a" * 64, "batch_size": "64", "größe": "7 µ"}
@@ -65,7 +65,7 @@ agreements = st.tuples(count, count).map(lambda pair: Agreement(max(pair), min(p
 latencies = st.lists(latency_ns, max_size=8).map(latency_of)
 tallies = st.lists(TALLY.row, max_size=10).map(tally_of) | st.builds(
     Tally, coverages, confusions, scores, sums, sums, latencies, st.builds(StageTimes, *[count] * 5), agreements,
-    scores, dense(11), sums, sums,
+    scores, dense(11), sums, sums, baselines=st.lists(BASELINES.row, max_size=10).map(BASELINES.of),
 )  # fmt: skip
 shard_sets = st.sets(st.integers(0, 60) | st.integers(0, 10**12)).map(ShardSet.of)
 parts = st.lists(st.builds(Part, st.integers(0, 10**6), st.integers(0, 10**9), st.text(max_size=4)), max_size=4)
@@ -74,6 +74,7 @@ states = st.builds(RunState, shard_sets, tallies, parts.map(tuple))
 ROW = (
     "evaluated", (0, 1), ((1.5, -2.0, 0.0), 1, 0), -0.25, 0.5, 2_500, ("read", 10**9), True,
     (0.5, True, 1), 3, 0.0625, 0.25, 1, (0, 2, 1, 0, 0.5),
+    ((0, 1, 2, 7, 10**9, 0, 2, ((0.25, 0.5, 0.25), (0.125, 0.25, 0.625))), 1_500, "timeout", 2_500),
 )  # fmt: skip
 FULL = RunState(ShardSet.of([1, 2, 7]), tally_of([ROW, ((7, "not_finite"), *ROW[1:])]))
 EMPTY = RunState(ShardSet(), Tally.empty(("a", "b"), ("b",)))
@@ -195,6 +196,8 @@ def numbers(value: Any) -> list[int]:
     """All cells of all arrays of a state, in the order of its fields."""
     if isinstance(value, np.ndarray):
         return value.ravel().tolist()
+    if isinstance(value, tuple):
+        return [cell for part in value for cell in numbers(part)]
     if not is_dataclass(value):
         return []
     return [cell for field in fields(value) for cell in numbers(getattr(value, field.name))]

@@ -69,6 +69,8 @@ def test_the_documented_example_is_read_or_refused_as_later(load, problems, key)
         overrides = ['model.transform={function: "a:b", columns: [c]}', *overrides]
     if key == "data.sample.seed":
         overrides = ["data.sample.rows=1", *overrides]
+    if key.startswith("checks.") and key != "checks.training_data":
+        overrides = ["checks.training_data=d", *overrides]
     if key == "tracking.experiment":
         overrides = ["tracking.mlflow=u", *overrides]
     if later(key):

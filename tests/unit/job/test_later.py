@@ -7,11 +7,6 @@ from ortbatch.job.later import LATER
 BASE = {"model": "m", "data": "{path: d, label: y}"}
 
 ASKS = {
-    "baselines": ("baselines", "{m: m, p: {run: r/*, if_missing: pass}}"),
-    "baselines.t.torch": ("baselines", "{t: {torch: m.pt2}}"),
-    "baselines.f.function": ("baselines", '{f: {function: "prep:predict"}}'),
-    "baselines.s.scores": ("baselines", "{s: {scores: old}, p: {run: r/*}}"),
-    "checks": ("checks", "{training_data: data/train/*.parquet}"),
     "tracking": ("tracking", '{mlflow: "http://localhost:5000"}'),
 }
 
@@ -24,19 +19,6 @@ def test_a_later_feature_is_refused_with_its_line_and_key(problems, key):
     line = 2 + list(lines).index(section)
     assert only.startswith(f"job.yaml:{line}: {key}: not available yet: ")
     assert only.endswith("; this version refuses it rather than ignore it, so take it out")
-
-
-@pytest.mark.parametrize(
-    "metric",
-    [
-        "fidelity[torch].agreement", "leakage", "leakage.exact", "overfitting", "overfitting.accuracy",
-    ],
-)  # fmt: skip
-def test_a_later_metric_is_refused_as_such(problem, metric):
-    name = metric.replace("[torch]", "").replace("[a]", "").split("(")[0]
-    assert problem(f"gates: ['{metric} >= 0.5']\n").startswith(
-        f"job.yaml:4: gates[0]: not available yet: the metric `{name}`;"
-    )
 
 
 def test_an_earlier_run_and_a_gate_against_it_are_available(load, digits):
@@ -54,6 +36,10 @@ def test_an_earlier_run_and_a_gate_against_it_are_available(load, digits):
         ("baselines: {m: 3}", "baselines.m: expected text or a mapping, got 3 (integer)"),
         ("predictions: {top_k: 0}", "predictions.top_k: expected at least 1, got 0 (integer)"),
         ("checks: {}", "checks.training_data: missing; expected text or a list"),
+        ("checks: {training_data: d, leakage: false, overfitting: false}", "checks: asks for neither `leakage` nor "),
+        ("checks: {training_data: d, leakage: 1}", "checks.leakage: expected true/false, got 1 (integer)"),
+        ("checks: {training_data: d, overfitting: 3}", "checks.overfitting: expected true/false or a mapping, got 3"),
+        ("checks: {training_data: d, overfitting: {rows: some}}", "checks.overfitting.rows: expected a whole number"),
         ("tracking: {mlflow: 3}", "tracking.mlflow: expected text, got 3 (integer)"),
         ("gates: [{metric: f1, versus: p}]", "gates[0]: `versus` and `max_drop` go together"),
         ("gates: [{metric: f1, versus: p, max_drop: -1}]", "gates[0].max_drop: expected at least 0, got -1"),
@@ -70,5 +56,5 @@ def test_an_empty_later_section_asks_for_nothing(load, digits, text):
 
 def test_every_line_of_the_table_is_about_a_key_that_exists():
     asked = {re.sub(r"\[0\]|(?<=baselines)\.\w(?=\.)", "", key) for key in ASKS}
-    asked |= {"gates.metric", "baselines.weights", "baselines.columns"}
+    asked |= {"gates.metric"}
     assert {later.key for later in LATER} <= asked

@@ -193,4 +193,9 @@ def test_a_graph_that_quantises_by_the_range_of_the_batch_is_known(operator: str
         helper.make_node(operator, ["x"] if dynamic else ["x", "s"], outputs),
         helper.make_node("Cast", ["q"], ["out"], to=TensorProto.FLOAT),
     ]
-    assert read_graph(content(nodes), "m.onnx").dynamic is dynamic
+    graph = read_graph(content(nodes), "m.onnx")
+    assert (graph.dynamic, graph.quantized) == (dynamic, True)
+
+
+def test_a_graph_of_floats_is_not_quantised() -> None:
+    assert not read_graph(content([helper.make_node("Relu", ["x"], ["out"])]), "m.onnx").quantized

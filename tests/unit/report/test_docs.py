@@ -43,7 +43,7 @@ def test_the_schema_has_as_many_keys_as_it_seems() -> None:
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path not in HEADINGS])
 def test_every_key_is_described(path: str) -> None:
-    both = re.sub(r"^latency\.(batch|single)\.", "latency.*.", path)
+    both = re.sub(r"^latency\.(batch|single\.transform|single)\.", "latency.*.", path)
     assert {path, both, path.removesuffix("[]")} & NAMED
 
 
@@ -65,5 +65,5 @@ def test_every_column_of_the_table_is_described(column: str) -> None:
 def test_no_key_is_described_that_there_is_not() -> None:
     sections = "|".join(name for name in REPORT_SCHEMA["properties"] if name != "job")
     described = {name for name in NAMED if re.fullmatch(rf"({sections})(\[\])?(\.[\w*\[\]]+)+", name)}
-    known = {re.sub(r"^latency\.(batch|single)\.", "latency.*.", path) for path in PATHS} | set(PATHS)
+    known = {re.sub(r"^latency\.(batch|single\.transform|single)\.", "latency.*.", path) for path in PATHS} | set(PATHS)
     assert described - known == JOB_KEYS
