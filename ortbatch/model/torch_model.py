@@ -170,7 +170,7 @@ def _made(torch: Any, source: TorchSource, factory: Transform) -> tuple[Any, lis
     else:
         state = torch.load(io.BytesIO(source.content), map_location="cpu", weights_only=True)
     module.load_state_dict(state)
-    return module.eval(), [], None
+    return module.train(mode=False), [], None
 
 
 def _matched(names: Sequence[str], inputs: Sequence[str], where: str) -> tuple[str, ...]:

@@ -59,7 +59,9 @@ def checkout(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(digits.parent, folder / "jobs" / "digits")
     for source in (ROOT / "jobs").glob("*.py"):
         shutil.copy(source, folder / "jobs")
-    shutil.copy(ROOT / "jobs" / "digits" / "prepare.py", folder / "jobs" / "digits")
+    (folder / "jobs" / "quantized").mkdir()
+    for source in ("digits/prepare.py", "quantized/prepare.py", "quantized/job.yaml"):
+        shutil.copy(ROOT / "jobs" / source, folder / "jobs" / source)
     return folder
 
 
