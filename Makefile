@@ -49,6 +49,8 @@ bench: $(BENCH)/.with-bench  ## install the peers into an environment of their o
 	$(BENCH)/bin/python -m benchmarks.worker_memory --out benchmarks/data/worker_memory.json || status=1; \
 	$(BENCH)/bin/python -m benchmarks.shards --out benchmarks/data/shards.json || status=1; \
 	$(BENCH)/bin/python -m benchmarks.control --out benchmarks/data/control.json || status=1; \
+	$(BENCH)/bin/python -m benchmarks.baselines --out benchmarks/data/baselines.json || status=1; \
+	$(BENCH)/bin/python -m benchmarks.leakage || status=1; \
 	exit $$status
 
 clean:  ## remove what make made: environment, caches, the demo's model and data; runs stay
