@@ -361,3 +361,21 @@ def test_columns_that_a_graph_names_are_taken_by_name(tmp_path: Path, data: Data
     index = {name: place for place, name in enumerate(classes.tolist())}
     places = [np.array([index[name] for name in column]) for column in (names[data.labels], own, expected)]
     assert found.joint.dense().tolist() == joint(*places).tolist()
+
+
+@pytest.mark.parametrize(
+    ("spec", "predicted"),
+    [
+        ("other.onnx", lambda data: data.logits("other.onnx").argmax(axis=1)),
+        ({"path": "named.onnx", "inputs": {"y": NAMES}}, lambda data: data.logits("named.onnx").argmax(axis=1)),
+        ({"function": "prep:labels"}, lambda data: (data.x[:, 0] > 0).astype(np.int64)),
+        ({"scores": "stored"}, lambda data: data.stored.argmax(axis=1)),
+    ],
+)
+def test_rows_that_the_filter_leaves_out_are_left_out_of_both(data: Data, spec: Any, predicted: Any) -> None:
+    asked = {"path": "data", "label": "label", "filter": [["country", "==", 1]]}
+    found = counted(data.job({"b": spec}, data=asked)).fidelity
+    kept = data.country == 1
+    columns = (data.labels, data.logits("model.onnx").argmax(axis=1), predicted(data))
+    assert found.joint.dense().tolist() == joint(*(column[kept] for column in columns)).tolist()
+    assert {row.row for row in found.worst.rows()} <= set(range(ROWS // FILES))
