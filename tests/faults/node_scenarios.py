@@ -64,8 +64,11 @@ class Scenarios:
             self._nodes.append(self._cluster.add_node(num_cpus=2, object_store_memory=128 << 20))
         self._cluster.wait_for_nodes()
 
-    def kill_node(self) -> None:
-        self._cluster.remove_node(self._nodes.pop(), allow_graceful=False)
+    def kill_node(self, node_id: str | None = None) -> None:
+        """Without notice; without an id the one that was added last."""
+        node = next((node for node in self._nodes if node.node_id == node_id), self._nodes[-1])
+        self._nodes.remove(node)
+        self._cluster.remove_node(node, allow_graceful=False)
 
     def run(self, name: str, show: Callable[[Progress], None] = lambda _: None, **job: Any) -> dict[str, Any]:
         file = make_fault_job(self._folder / name / "job", **{**TWO, **job})
@@ -95,17 +98,20 @@ class Scenarios:
         return self.run("preempted", self.once(0.2, preempt), pace=0.5)
 
     def result_lost(self) -> dict[str, Any]:
-        """A result too large to travel with its answer is lost with its node, after the answer came."""
+        """A result too large to travel with its answer is lost with its node, after the answer came.
+
+        It is the node of whichever worker gets the fifth lease: a second worker that starts late may get none.
+        """
         give, lost = RayFleet.give, []
 
         def give_and_lose(fleet: RayFleet, worker: int, lease: int, shards: Any, *, alone: bool) -> None:
             give(fleet, worker, lease, shards, alone=alone)
             facts = fleet._members[worker].facts
-            if not lost and lease >= 4 and facts is not None and facts.node == self._nodes[-1].node_id:
+            if not lost and lease >= 4 and facts is not None:
                 call = next(ref for ref, owner in fleet._pending.items() if owner == (worker, lease))
                 ray.wait([call], fetch_local=False)
                 lost.append(lease)
-                self.kill_node()
+                self.kill_node(facts.node)
 
         RayFleet.give = give_and_lose  # type: ignore[method-assign]
         try:
