@@ -5,12 +5,16 @@ PYTHON := python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS :=
+# Processes that tests run in, and a folder for JUnit XML if one is wanted.
+TEST_PROCESSES := 2
+JUNIT :=
 BENCH := .venv-bench
+SERVERS := .venv-servers
 BENCH_ARGS :=
 SOAK_ARGS :=
 FUZZ_ARGS :=
 
-.PHONY: help demo test check soak fuzz coverage bench clean
+.PHONY: help demo test check docs soak fuzz coverage bench clean
 
 help:  ## what make can do
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile
@@ -19,8 +23,14 @@ demo: $(VENV)/.with-torch  ## install, make the digits model and its data, evalu
 	$(BIN)/python jobs/digits/prepare.py
 	$(BIN)/ortbatch run jobs/digits/job.yaml --engine ray
 
-test: $(VENV)/.with-test  ## install, run all tests; PYTEST_ARGS="-k latency" chooses
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# Tests that end processes, nodes and drivers run alone, after all others.
+test: $(VENV)/.with-test $(SERVERS)/.with-servers  ## install, run all tests; PYTEST_ARGS="-k latency" chooses
+	@status=0; parts=0; \
+	run() { part=$$1; shift; $(BIN)/python -m pytest "$$@" $(PYTEST_ARGS) $(if $(JUNIT),--junitxml=$(JUNIT)/$$part.xml); \
+	  case $$? in 0) parts=1;; 5) ;; *) parts=1; status=1;; esac; }; \
+	run beside -n $(TEST_PROCESSES) --dist loadfile -m "not alone"; \
+	run alone -m alone; \
+	if [ $$parts = 0 ]; then echo "no test was chosen by $(PYTEST_ARGS)"; exit 5; fi; exit $$status
 
 check: $(VENV)/.with-test  ## install, look without running: format, lint, types, layers, doctests
 	$(BIN)/ruff format --check
@@ -28,6 +38,9 @@ check: $(VENV)/.with-test  ## install, look without running: format, lint, types
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --doctest-modules ortbatch -q
+
+docs: $(VENV)/.with-test  ## install, make the site of docs/ in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 soak: $(VENV)/.with-test  ## install, 30 minutes with a fault every five seconds; SOAK_ARGS="--minutes 5" chooses
 	$(BIN)/python -m tests.soak.run $(SOAK_ARGS)
@@ -54,7 +67,7 @@ bench: $(BENCH)/.with-bench  ## install the peers into an environment of their o
 	exit $$status
 
 clean:  ## remove what make made: environment, caches, the demo's model and data; runs stay
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(SERVERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf jobs/digits/data jobs/digits/model.onnx jobs/digits/model.pt2
 
 # A stamp is as new as the last install; the one for tests covers the one for the demo.
@@ -67,6 +80,16 @@ $(VENV)/.with-test: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing ortbatch, torch and the test tools into $(VENV); the first time takes some minutes"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jobs,test]"
 	@touch $@ $(VENV)/.with-torch
+
+# Servers that tests talk to (MLflow's, Ray's metrics agent) need more than the package: an environment beside that of the
+# tests, which sees the packages there and adds its own.
+$(SERVERS)/.with-servers: $(VENV)/.with-test
+	$(BIN)/python -m venv --clear $(SERVERS)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$($(SERVERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	@echo "Installing what servers of tests need into $(SERVERS)"
+	$(SERVERS)/bin/python -m pip install --quiet -c constraints.txt "ray[default]" alembic flask flask-cors sqlalchemy
+	@touch $@
 
 # Spark, Daft and what they need stay out of the environment of the tests.
 $(BENCH)/.with-bench: pyproject.toml constraints.txt

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.digits import prepare_digits
+from tests.mlflow_server import Mlflow, running_mlflow
 from tests.s3 import S3, running_s3
 
 CLUSTER_CPUS = 4
@@ -25,6 +26,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults are told apart by what happens when: nothing else takes the processors meanwhile."""
+    for item in items:
+        if "faults" in item.path.relative_to(Path(__file__).parent.parent).parts:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,6 +57,13 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def s3() -> Iterator[S3]:
     """A real S3 server with one bucket, shared by all tests that need one; each keeps to a folder of its own."""
     with running_s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server() -> Iterator[Mlflow]:
+    """A real MLflow server, shared by all tests that need one; each keeps to an experiment of its own."""
+    with running_mlflow() as server:
         yield server
 
 
