@@ -13,10 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ortbatch.api import Options, pick_threshold, read_report, run
+    from ortbatch.api import Options, pick_threshold, read_report
     from ortbatch.curve import Sweep, latency_curve
     from ortbatch.earlier import compare, history
     from ortbatch.errors import OrtbatchError
+    from ortbatch.interactive import run
     from ortbatch.job import Job, load_job
     from ortbatch.metrics.operating import Aim
     from ortbatch.report.report import Report
@@ -40,14 +41,16 @@ _HOMES = {
     "load_job": "ortbatch.job",
     "pick_threshold": "ortbatch.api",
     "read_report": "ortbatch.api",
-    "run": "ortbatch.api",
+    "run": "ortbatch.interactive",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ortbatch' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a type checker would take any name for granted
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ortbatch' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -8,26 +8,28 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
+import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ortbatch.data.storage import is_remote
 from ortbatch.earlier import baselines_of, read_run
-from ortbatch.engine.folder import RunFolder, differing, newest_unfinished, parts_of
 from ortbatch.engine.signals import StopRequest, stop_on_signals
-from ortbatch.errors import Interrupted, JobError, OrtbatchError, Problem, ReportError, RunFolderError
-from ortbatch.job import Gate, Job, load_job
+from ortbatch.errors import Interrupted, JobError, OrtbatchError, Problem, ReportError
+from ortbatch.job import Gate, Job, TrackingSpec
 from ortbatch.job.gates import check_baseline, check_class
 from ortbatch.job.gates_file import stored_gates
 from ortbatch.job.redaction import redact
 from ortbatch.metrics.intervals import rows_for_quantile
 from ortbatch.metrics.operating import Aim
+from ortbatch.mlflow_client import INSTALL, has_mlflow
+from ortbatch.pages import page_beside, write_page_if_possible
+from ortbatch.placing import folder_of, stored_report
 from ortbatch.report.build import build_report, judged
 from ortbatch.report.report import Report
 from ortbatch.report.schema import problems_of
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from ortbatch.engine.checkpoint import Checkpoint
     from ortbatch.engine.driver import Completed, Progress
     from ortbatch.engine.latency import SingleSetup
+    from ortbatch.engine.live_metrics import LiveMetrics
     from ortbatch.engine.passes import PassFleet
     from ortbatch.engine.prepared import Prepared
     from ortbatch.engine.training import Training
@@ -44,8 +47,6 @@ if TYPE_CHECKING:
     from ortbatch.metrics.leakage import Checked
     from ortbatch.report.choose import ThresholdChoice
 
-# What a stored exit code depends on besides the identity of the run.
-_JUDGED_BY = ("gates", "data.max_bad_rows", "latency", "baselines", "checks")
 _ENGINES = ("auto", "ray", "inline")
 _QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
@@ -62,7 +63,10 @@ class Options:
         resume: only go on with an unfinished run; without `run_dir` with the newest of this job.
         show: told of progress.
         tell: told what else happens, a sentence at a time.
+        warn: told what must not be missed though the run goes on; a Python warning by default.
+        begin: told what begins besides the pass and may last, in a few words.
         order: shard ids in the order to hand them out.
+        page: write report.html beside the report.
 
     Raises:
         ValueError: another engine, or an address for `inline`.
@@ -75,7 +79,10 @@ class Options:
     resume: bool = False
     show: Callable[[Progress], None] = lambda _: None
     tell: Callable[[str], None] = lambda _: None
+    warn: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=2)
+    begin: Callable[[str], None] = lambda _: None
     order: Sequence[int] | None = None
+    page: bool = True
 
     def __post_init__(self) -> None:
         if self.force and self.resume:
@@ -88,36 +95,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its report, its folder, and whether it had been finished before."""
+    """A finished run: its report, its folder, whether it had been finished before, and who is to hear of it."""
 
     report: Report
     folder: str
     repeated: bool = False
-
-
-def run(
-    job: Job | str | Path,
-    *,
-    variables: Mapping[str, str] | None = None,
-    overrides: Sequence[str] = (),
-    options: Options | None = None,
-) -> Report:
-    """Run a job and return its report.
-
-    Args:
-        job: a `Job`, or the path of a job file.
-        variables: values for `{name}` in the job file.
-        overrides: `key=value`, as `--set`.
-        options: how to run it.
-
-    Raises:
-        OrtbatchError: one of its kinds; see `ortbatch.errors`.
-    """
-    if not isinstance(job, Job):
-        job = load_job(job, variables or {}, overrides)
-    elif variables or overrides:
-        raise ValueError("variables and overrides are for job files; build the Job with them")
-    return run_job(job, options or Options()).report
+    tracking: TrackingSpec | None = None
 
 
 def run_job(job: Job, options: Options) -> Outcome:
@@ -134,12 +117,14 @@ def run_job(job: Job, options: Options) -> Outcome:
     started = datetime.now(UTC)
     begun = time.perf_counter()
     _check_engine(job, options)
-    folder = _folder(job, options, started)
+    _check_tracker(job)
+    folder = folder_of(job, options.run_dir, started, resume=options.resume)
     with stop_on_signals() as stop:
+        options.begin("checking the job" + (" and looking for its slices" if job.slices else ""))
         prepared = prepare(job, None if options.force else folder.settled())
         training = plan_training(prepared)
         if not options.force and folder.holds_report():
-            return Outcome(_stored(folder, prepared, training), folder.uri, repeated=True)
+            return Outcome(stored_report(folder, prepared, training), folder.uri, repeated=True)
         baselines = baselines_of(job, folder)
         prepared = folder.with_sink(prepared)
         try:
@@ -160,7 +145,36 @@ def run_job(job: Job, options: Options) -> Outcome:
         except (KeyboardInterrupt, Interrupted):
             raise Interrupted("interrupted", folder.uri) from None
     checkpoint.discard()
-    return Outcome(report, folder.uri)
+    return Outcome(report, folder.uri, tracking=job.tracking)
+
+
+def _track(outcome: Outcome, options: Options) -> None:
+    """Tell the job's tracker; a run is not lost with it."""
+    if outcome.tracking is None:
+        return
+    from ortbatch.engine.folder import RunFolder
+    from ortbatch.tracking.track import track
+
+    options.begin("logging to MLflow")
+    try:
+        where = track(outcome.report, RunFolder(outcome.folder), outcome.tracking.mlflow)
+        options.tell(f"logged to MLflow: {where}")
+    except Exception as error:
+        said = str(error) if isinstance(error, OrtbatchError) else f"{type(error).__name__}: {redact(str(error))}"
+        again = shlex.join(["ortbatch", "track", redact(outcome.folder)])
+        options.warn(f"NOT LOGGED to MLflow: {said}\nThe run is done and its report is kept. Log it with:\n  {again}")
+
+
+def publish(outcome: Outcome, options: Options) -> str | None:
+    """Show a new run: write report.html beside its report, tell the tracker, and return where the page is, if anywhere.
+
+    A call of its own, as it may take seconds: whoever waits for the verdict has it before.
+    """
+    if outcome.repeated:
+        return None
+    written = options.page and write_page_if_possible(outcome.report, options.warn)
+    _track(outcome, options)
+    return page_beside(outcome.report) if written else None
 
 
 def _evaluate(
@@ -175,14 +189,22 @@ def _evaluate(
     prepared, training = job
     engine, why = choose_engine(prepared, options)
     if engine == "ray":
+        options.begin("starting Ray")
         # What the report is made with takes 0.6 s to import; while Ray starts this process waits anyway.
         threading.Thread(target=importlib.import_module, args=("sklearn.metrics",), daemon=True).start()
     with closing(_fleet(prepared, engine, options.address, run_id)) as fleet:
         stop.listen()
         with stop.deferred():
-            completed = drive(prepared, fleet, Steering(options.show, options.tell, stop, options.order), checkpoint)
+            steering = Steering(options.show, options.tell, stop, options.order)
+            live = _live_metrics(prepared.job, run_id) if engine == "ray" else None
+            completed = drive(prepared, fleet, steering if live is None else live.beside(steering), checkpoint)
+            if live is not None:
+                live.finish(completed)
+            if training is not None:
+                options.begin("checking against the training data")
             checked = run_checks(prepared, training, completed, Passes(fleet, stop, options.tell)) if training else None
         setup = _single_setup(prepared, completed)
+        options.begin("timing single predictions")
         single = fleet.measure(setup)
         timed = [place for place, baseline in enumerate(prepared.baselines) if baseline.model.source is not None]
         beside = {prepared.evaluation.baselines[place].name: fleet.measure_baseline(place, setup) for place in timed}
@@ -252,57 +274,10 @@ def pick_threshold(
     return choose_threshold(report, aim or Aim(), class_name, confirm=confirm)
 
 
-def _folder(job: Job, options: Options, started: datetime) -> RunFolder:
-    """The run's folder; one named by the time gets a number if two runs start in the same second."""
-    if options.run_dir is not None:
-        folder = RunFolder(options.run_dir if is_remote(options.run_dir) else str(Path(options.run_dir).absolute()))
-        if options.resume and not folder.occupied():
-            raise RunFolderError(f"{redact(folder.uri)}: no run here to go on with. Leave --resume out to begin one.")
-        return folder
-    if options.resume:
-        return newest_unfinished(job)
-    stamp = f"{started:%Y%m%dT%H%M%SZ}"
-    folder = RunFolder(job.run_folder(stamp))
-    if "{started}" not in job.run_dir:
-        return folder
-    number = 2
-    while folder.occupied():
-        folder = RunFolder(job.run_folder(f"{stamp}-{number}"))
-        number += 1
-    return folder
+def _live_metrics(job: Job, run_id: str) -> LiveMetrics:
+    from ortbatch.engine.live_metrics import LiveMetrics
 
-
-def _stored(folder: RunFolder, prepared: Prepared, training: Training | None) -> Report:
-    """The report of a finished run of the same identity and the same gates.
-
-    Raises:
-        RunFolderError: if it is the run of something else.
-    """
-    report = Report.decode(folder.read_report(), folder.file("report.json"))
-    provenance = report.data["provenance"]
-    there = {"model": provenance["model"]["sha256"], "data": provenance["data"]["plan_digest"]}
-    there |= provenance["identity"]
-    if there != parts_of(prepared):
-        raise RunFolderError(
-            f"{redact(folder.uri)}: holds the finished run of something else: {differing(there, parts_of(prepared))}. "
-            "Give another folder with --run-dir, or run again with --force."
-        )
-    asked = prepared.job.resolved()
-    changed = [key for key in _JUDGED_BY if _part(report.data["job"], key) != _part(asked, key)]
-    changed += ["training data"] if training is not None and training.differs_from(report.data) else []
-    if changed:
-        raise RunFolderError(
-            f"{redact(folder.uri)}: holds a finished run of the same model and data that was judged by other "
-            f"{', '.join(changed)}. Judge that run again with `ortbatch gate RUN --gates JOB`, or run again with "
-            "--force."
-        )
-    return report
-
-
-def _part(job: Mapping[str, Any], dotted: str) -> Any:
-    for key in dotted.split("."):
-        job = job[key]
-    return job
+    return LiveMetrics(job.name, run_id)
 
 
 def _fleet(prepared: Prepared, engine: str, address: str | None, run_id: str) -> PassFleet:
@@ -321,6 +296,12 @@ def _check_engine(job: Job, options: Options) -> None:
     if options.engine == "inline" and workers not in ("auto", 1):
         said = f"{workers} asked for, and engine inline is one process; run on Ray, or add --set execution.workers=auto"
         raise JobError([Problem(job.name, "execution.workers", said)])
+
+
+def _check_tracker(job: Job) -> None:
+    """Refuse early what could not be logged in the end; raises JobError."""
+    if job.tracking is not None and not has_mlflow():
+        raise JobError([Problem(job.name, "tracking.mlflow", f"logging {INSTALL}, or take `tracking` out")])
 
 
 def choose_engine(prepared: Prepared, options: Options) -> tuple[str, str]:

@@ -6,33 +6,34 @@ Results go to stdout, everything else to stderr. Heavy modules are imported by t
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shlex
 import sys
 import threading
 import traceback
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ortbatch import __version__
+from ortbatch.check_command import check_command
+from ortbatch.completion_command import PROGRAM, VARIABLE, completion_command
 from ortbatch.earlier_commands import compare_command, history_command
 from ortbatch.errors import Interrupted, JobError, OrtbatchError
-from ortbatch.job_arguments import F, job_arguments, load_asked
+from ortbatch.init_command import init_command
 from ortbatch.latency_command import latency_command
+from ortbatch.run_command import run_command
+from ortbatch.schema_command import schema_command
 from ortbatch.terminal import drawn, put, reader_has_left, say, tell
-
-if TYPE_CHECKING:
-    from ortbatch.report.report import Report
+from ortbatch.track_command import track_command
+from ortbatch.verdict import for_ci, leave, print_report, shown_path, write_for_ci
 
 _USAGE = 2
-_INCONCLUSIVE = 4
 _UNEXPECTED = 5
 _INTERRUPTED = 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DEBUG = "--debug"  # wherever it stands
 STREAM = "stream"  # name of the threads that evaluate
 
 
@@ -69,9 +70,13 @@ def program() -> None:
 
 
 def _run_command(arguments: list[str]) -> int:
+    if asked := os.environ.get(VARIABLE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(_commands, {}, PROGRAM, VARIABLE, asked)
     # click's own `main` makes 0 of every exit code, and 1, which says that a gate failed, of a broken pipe.
     try:
-        with _commands.make_context("ortbatch", arguments) as context:
+        with _commands.make_context("ortbatch", [word for word in arguments if word != _DEBUG]) as context:
             _commands.invoke(context)
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -83,7 +88,7 @@ def _run_command(arguments: list[str]) -> int:
 
 def _failed(error: Exception) -> int:
     """Say what went wrong; return the exit code."""
-    if "--debug" in sys.argv:
+    if _DEBUG in sys.argv:
         say("".join(traceback.format_exception(error)))
     if isinstance(error, JobError):
         count = len(error.problems)
@@ -104,7 +109,7 @@ def _failed(error: Exception) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="ortbatch %(version)s")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
 def _commands(debug: bool) -> None:
     """Evaluate ONNX models over labelled Parquet, on this machine or on Ray.
 
@@ -113,91 +118,38 @@ def _commands(debug: bool) -> None:
     """
 
 
-def _for_ci(command: F) -> F:
-    """--junit and --markdown."""
-    command = click.option("--markdown", metavar="FILE", help="Write the verdict as Markdown, for a CI summary.")(
-        command
-    )
-    return click.option("--junit", metavar="FILE", help="Write the verdicts as JUnit XML, a gate a test.")(command)
-
-
-def _write_for_ci(report: Report, junit: str | None, markdown: str | None) -> None:
-    from ortbatch.data.atomic import write_bytes
-    from ortbatch.report.junit import junit_xml
-    from ortbatch.report.markdown import markdown_summary
-
-    for path, made in ((junit, junit_xml), (markdown, markdown_summary)):
-        if path is not None:
-            write_bytes(path, made(report.data).encode())
-
-
-@_commands.command("run")
-@job_arguments
-@click.option("--run-dir", metavar="DIR", help="Folder of this run, instead of the job's `run_dir`.")
-@click.option("--resume", is_flag=True, help="Go on with the unfinished run in DIR, or the newest of this job.")
-@click.option("--force", is_flag=True, help="Start over, even if the folder holds a run.")
-@click.option("--engine", type=click.Choice(["auto", "ray", "inline"]), default="auto", show_default=True)
-@click.option("--address", metavar="ADDR", help="Ray cluster to run on.")
-@click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="Exit with 0 or 1 where it would be 4.")
-@click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout instead of the summary.")
-@_for_ci
-def _run(
-    job: str,
-    variables: tuple[str, ...],
-    overrides: tuple[str, ...],
-    inconclusive: str | None,
-    as_json: bool,
-    junit: str | None,
-    markdown: str | None,
-    **options: Any,
-) -> None:
-    """Run JOB: evaluate its model on its data, judge its gates, write the report."""
-    from ortbatch.api import Options, run_job
-    from ortbatch.progress import progress_to
-
-    if options["engine"] == "inline" and options["address"] is not None:
-        raise click.UsageError("--engine inline runs in this process; leave out --address, or run on Ray")
-    if options["force"] and options["resume"]:
-        raise click.UsageError("--force starts over and --resume goes on; give one of them")
-    loaded = load_asked(job, variables, overrides)
-    with progress_to(sys.stderr) as show:
-        outcome = run_job(loaded, Options(**options, show=show, tell=say))
-    if outcome.repeated:
-        say("this run is finished already: nothing was done (--force runs it again)")
-    _print(outcome.report, as_json)
-    _write_for_ci(outcome.report, junit, markdown)
-    where = f"report: {_shown(outcome.report.path)}"
-    say(where) if as_json else put(f"{where}\n")
-    _exit(outcome.report, inconclusive)
-
-
-@_commands.command("check")
-@job_arguments
-def _check(job: str, variables: tuple[str, ...], overrides: tuple[str, ...]) -> None:
-    """Check JOB against its model and its data, with one real batch; nothing is run or written."""
-    from ortbatch.api import check
-    from ortbatch.preflight_text import print_prepared
-
-    prepared = check(load_asked(job, variables, overrides))
-    put(drawn(lambda console: print_prepared(prepared, console)))
-
-
 @_commands.command("report")
-@click.argument("run")
-@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary.")
-def _report(run: str, as_json: bool) -> None:
-    """Print the report of a finished RUN (its folder)."""
+@click.argument("run", type=click.Path())
+@click.option("--html", "page", metavar="FILE", help="Write the page here instead of beside the report.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the summary; no page is made.")
+def _report(run: str, page: str | None, as_json: bool) -> None:
+    """Print the report of a finished RUN (its folder), and make report.html again."""
     from ortbatch.api import read_report
+    from ortbatch.pages import page_beside, write_page, write_page_if_possible
 
-    _print(read_report(run), as_json)
+    report = read_report(run)
+    print_report(report, as_json)
+    if page is not None:
+        where = shown_path(write_page(report, page))
+    elif as_json or not write_page_if_possible(report, say):
+        return
+    else:
+        where = shown_path(page_beside(report))
+    say(f"page: {where}") if as_json else put(f"page: {where}\n")
 
 
 @_commands.command("gate")
-@click.argument("run")
-@click.option("--gates", "gates", metavar="FILE", help="Other gates: a job file, or any YAML file with `gates`.")
+@click.argument("run", type=click.Path())
+@click.option(
+    "--gates",
+    "gates",
+    type=click.Path(),
+    metavar="FILE",
+    help="Other gates: a job file, or any YAML file with `gates`.",
+)
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="Exit with 0 or 1 where it would be 4.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
-@_for_ci
+@for_ci
 def _gate(
     run: str, gates: str | None, inconclusive: str | None, as_json: bool, junit: str | None, markdown: str | None
 ) -> None:
@@ -214,12 +166,12 @@ def _gate(
         put(f"{encode(verdict)}\n".encode())
     else:
         put(drawn(lambda console: print_verdict(judged.data, console)))
-    _write_for_ci(judged, junit, markdown)
-    _exit(judged, inconclusive)
+    write_for_ci(judged, junit, markdown)
+    leave(judged, inconclusive)
 
 
 @_commands.command("thresholds")
-@click.argument("run")
+@click.argument("run", type=click.Path())
 @click.option("--class", "class_name", metavar="NAME", help="Class of a model of many, against the rest.")
 @click.option("--min-recall", type=float, metavar="X", help="Best precision with at least this recall.")
 @click.option("--min-precision", type=float, metavar="X", help="Best recall with at least this precision.")
@@ -249,55 +201,19 @@ def _thresholds(run: str, class_name: str | None, confirm: bool, as_json: bool, 
     put(drawn(lambda console: print_choice(choice, console)))
 
 
-@_commands.command("schema")
-@click.argument("what", type=click.Choice(["job", "report", "latency"]))
-def _schema(what: str) -> None:
-    """Print the JSON Schema of the job file, of report.json or of a latency curve."""
-    if what == "job":
-        from ortbatch.job import job_schema
-
-        schema = job_schema()
-    elif what == "latency":
-        from ortbatch.report.latency_curve_schema import CURVE_SCHEMA
-
-        schema = CURVE_SCHEMA
-    else:
-        from ortbatch.report.schema import REPORT_SCHEMA
-
-        schema = REPORT_SCHEMA
-    put(json.dumps(schema, indent=2) + "\n")
-
-
+_commands.add_command(init_command)
+_commands.add_command(run_command)
+_commands.add_command(check_command)
+_commands.add_command(completion_command)
 _commands.add_command(compare_command)
 _commands.add_command(history_command)
 _commands.add_command(latency_command)
-
-
-def _print(report: Report, as_json: bool) -> None:
-    if as_json:
-        put(report.encode().encode())
-        return
-    from ortbatch.report.summary import print_summary
-
-    put(drawn(lambda console: print_summary(report.data, console)))
+_commands.add_command(schema_command)
+_commands.add_command(track_command)
 
 
 def _again(folder: str) -> str:
     """The command that goes on with an interrupted run: the same, in its folder."""
     words = [word for word in sys.argv[1:] if word != "--resume"]
     named = any(word == "--run-dir" or word.startswith("--run-dir=") for word in words)
-    return shlex.join(["ortbatch", *words, *([] if named else ["--run-dir", _shown(folder)])])
-
-
-def _shown(path: str) -> str:
-    """A path without secrets; one below the working folder, without that."""
-    from ortbatch.job.redaction import redact
-
-    return redact(str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path)
-
-
-def _exit(report: Report, inconclusive: str | None) -> None:
-    code = report.exit_code
-    if code == _INCONCLUSIVE and inconclusive is not None:
-        code = 0 if inconclusive == "pass" else 1
-    raise click.exceptions.Exit(code)
+    return shlex.join(["ortbatch", *words, *([] if named else ["--run-dir", shown_path(folder)])])

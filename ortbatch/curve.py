@@ -107,9 +107,7 @@ def latency_curve(
 
 def _model_and_rows(job: Job) -> Job:
     """The job without what latency does not depend on: slices would be looked for in all data, baselines loaded."""
-    return job.model_copy(
-        update={"slices": (), "gates": (), "predictions": None, "baselines": {}, "checks": None, "tracking": None}
-    )
+    return job.model_copy(update={"slices": (), "gates": (), "predictions": None, "baselines": {}, "checks": None})
 
 
 def _host() -> Host:

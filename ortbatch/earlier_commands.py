@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from ortbatch.terminal import drawn, put
+from ortbatch.terminal import drawn, put, say
+
+_HTML = click.option(
+    "--html",
+    "html",
+    type=click.Path(),
+    metavar="FILE",
+    help="Also write it as a page: one HTML file that needs nothing else.",
+)
 
 
 @click.command("compare")
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
 @click.option(
     "--max-drop",
     "drops",
@@ -25,9 +35,8 @@ from ortbatch.terminal import drawn, put
 )
 @click.option("--unpaired", is_flag=True, help="Leave kept predictions of the same rows unread.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def compare_command(
-    old: str, new: str, drops: tuple[str, ...], confidence: float | None, unpaired: bool, as_json: bool
-) -> None:
+@_HTML
+def compare_command(drops: tuple[str, ...], as_json: bool, html: str | None, **asked: Any) -> None:
     """Compare two finished runs, by folder or report.json: what changed, and every metric with its difference.
 
     Rows are paired where both runs kept predictions of the same rows. Without --max-drop the exit code is 0.
@@ -37,10 +46,14 @@ def compare_command(
 
     losses = dict(_loss(entry) for entry in drops)
     try:
-        limits_of(losses, confidence)
+        limits_of(losses, asked["confidence"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    comparison = compare(old, new, max_drop=losses, confidence=confidence, unpaired=unpaired)
+    comparison = compare(**asked, max_drop=losses)
+    if html is not None:
+        from ortbatch.report.page.compare_page import compare_page
+
+        _write(html, compare_page(comparison.data))
     if as_json:
         put(comparison.encode().encode())
     else:
@@ -62,13 +75,14 @@ def _loss(entry: str) -> tuple[str, float]:
 
 
 @click.command("history")
-@click.argument("folder")
+@click.argument("folder", type=click.Path())
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Show this metric; may be given several times."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON.")
-def history_command(folder: str, metrics: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+@_HTML
+def history_command(folder: str, metrics: tuple[str, ...], limit: int | None, as_json: bool, html: str | None) -> None:
     """List the finished runs below FOLDER by time: metrics with intervals, and drift from one run to the next."""
     from ortbatch.earlier import history, metrics_of
     from ortbatch.report.history_text import print_history
@@ -78,7 +92,20 @@ def history_command(folder: str, metrics: tuple[str, ...], limit: int | None, as
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     found = history(folder, metrics=metrics, limit=limit)
+    if html is not None:
+        from ortbatch.report.page.history_page import history_page
+
+        _write(html, history_page(found.data))
     if as_json:
         put(found.encode().encode())
     else:
         put(drawn(lambda console: print_history(found.data, console)))
+
+
+def _write(file: str, page: str) -> None:
+    """Write a page, whole or not at all, and say where it is."""
+    from ortbatch.data.atomic import write_bytes
+    from ortbatch.job.redaction import redact
+
+    write_bytes(file, page.encode())
+    say(f"page: {redact(file)}")

@@ -178,6 +178,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
         "model": {
             "path": redact(prepared.job.model.path),
             "sha256": model.sha256,
+            **({} if model.source.registered is None else {"registered": model.source.registered.as_json()}),
             "bytes": model.source.size,
             "producer": model.graph.producer,
             "opset": model.graph.opset,

@@ -1,9 +1,9 @@
-"""What `ortbatch check` says: how the job fits model and data."""
+"""What `ortbatch check` says: how the job fits model and data, what else a run reads, and about what it takes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ortbatch.api import Options, choose_engine
+from ortbatch.preflight import Preflight, needed
 from ortbatch.report.format import name
 
 if TYPE_CHECKING:
@@ -22,6 +23,84 @@ if TYPE_CHECKING:
     from ortbatch.engine.prepared import Prepared, PreparedBaseline
 
 _HOW = {"job": "job", "name": "same name", "order": "file order"}
+
+
+def print_preflight(found: Preflight, console: Console) -> None:
+    """Print all of it; names are shown as they are, never as markup, and inert."""
+    print_prepared(found.prepared, console)
+    for line in (*_others(found), *_expected(found)):
+        console.print(Text(line))
+    if found.prepared.job.gates:
+        console.print(_gates(found))
+
+
+def _others(found: Preflight) -> Iterator[str]:
+    """What a run reads besides the evaluation data."""
+    training = found.training
+    if training is not None:
+        asked = training.checks
+        checks = [name for name, wanted in (("leakage", asked.leakage), ("overfitting", asked.overfitting)) if wanted]
+        labels = "" if training.no_labels is None else f"; labels cannot be read: {name(training.no_labels, 200)}"
+        rows = f"{training.plan.rows:,} rows in {len(training.plan.files):,} files"
+        yield f"training data: {rows}, for {' and '.join(checks)}{labels}"
+    for baseline, entry in found.earlier.items():
+        missing = entry.get("missing")
+        said = f"run {entry['path']}" if missing is None else f"no run: {missing}"
+        yield f"baseline {name(baseline)}: {name(said, 200)}"
+
+
+def _expected(found: Preflight) -> Iterator[str]:
+    """Time and memory: estimates, and what they were made of."""
+    rehearsal, expected = found.rehearsal, found.forecast
+    if rehearsal is None or expected is None:
+        yield f"time and memory: not estimated: {name(found.not_timed or '', 300)}"
+        return
+    read = rehearsal.group_rows
+    layout, latency = found.layout, found.prepared.job.latency.max_seconds
+    yield (
+        f"time, estimated: {seconds(expected.pass_s)} for the pass at {expected.rows_per_s:,.0f} rows/s, on "
+        f"{layout.workers:,} × {layout.streams:,} streams of this machine"
+        + (f"; {seconds(expected.start_s)} for Ray to start" if expected.start_s else "")
+        + f"; single predictions at most {seconds(latency)}"
+    )
+    parts = (("libraries", expected.base_bytes), ("sessions", expected.session_bytes),
+             ("row groups", expected.groups_bytes), ("batches", expected.batch_bytes))  # fmt: skip
+    shares = ", ".join(f"{part} {_size(size)}" for part, size in parts)
+    yield f"memory, estimated: {_size(expected.worker_bytes)} a worker: {shares}"
+    yield (
+        f"estimated from {rehearsal.rows:,} rows by one stream: reading takes {_micro(rehearsal.read_s, read)} a row, "
+        f"all else {_micro(rehearsal.other_s, rehearsal.rows)}; other rows and a busy machine change it"
+    )
+
+
+def seconds(value: float) -> str:
+    """A duration as people say it.
+
+    >>> seconds(0.31), seconds(75), seconds(7300)
+    ('0.3 s', '1.2 min', '2 h')
+    """
+    if value < 60:
+        return f"{value:.1g} s" if value < 1 else f"{value:.2g} s"
+    return f"{value / 60:.2g} min" if value < 3600 else f"{value / 3600:.2g} h"
+
+
+def _micro(spent: float, rows: int) -> str:
+    return f"{spent / rows * 1e6:,.3g} µs"
+
+
+def _size(value: int) -> str:
+    return f"{value / 2**30:.1f} GiB" if value >= 1 << 30 else f"{max(1, round(value / 2**20)):,} MiB"
+
+
+def _gates(found: Preflight) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("gate", "needs"):
+        table.add_column(column, overflow="fold")
+    plan, size = found.prepared.plan, found.prepared.evaluation.batch_size
+    for gate in found.prepared.job.gates:
+        needs, lacks = needed(gate, plan.rows, size)
+        table.add_row(Text(name(str(gate), 100)), Text(f"{needs}: this run cannot decide it" if lacks else needs))
+    return table
 
 
 def print_prepared(prepared: Prepared, console: Console) -> None:

@@ -1,75 +1,113 @@
-"""Progress on a terminal as a bar, elsewhere as plain lines now and then."""
+"""Progress on a terminal as a bar, elsewhere as plain lines now and then.
+
+What is shown is called with how far the run is; `begin` names what goes on besides the pass (starting Ray, timing
+single predictions), so that a bar that does not move says why. Knows nothing of rows but their number.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
     from ortbatch.engine.driver import Progress
 
 _LINE_SECONDS = 10.0
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Shows how far a run is, when called, and what begins.
+
+    Args:
+        show: takes progress.
+        begin: takes the name of what begins and may last.
+    """
+
+    show: Callable[[Progress], None]
+    begin: Callable[[str], None]
+
+    def __call__(self, progress: Progress) -> None:
+        """Show progress."""
+        self.show(progress)
+
+
 @contextmanager
-def progress_to(stream: TextIO) -> Iterator[Callable[[Progress], None]]:
-    """A function that shows progress on a stream."""
+def progress_to(stream: TextIO) -> Iterator[Shown]:
+    """Progress on a stream."""
     if stream.isatty():
-        with _bar(stream) as show:
-            yield show
+        with _bar(stream) as shown:
+            yield shown
     else:
-        yield _lines(stream)
+        lines = _Lines(stream)
+        yield Shown(lines.show, lines.begin)
 
 
 @contextmanager
-def _bar(stream: TextIO) -> Iterator[Callable[[Progress], None]]:
+def no_progress() -> Iterator[Shown]:
+    """Nothing is shown."""
+    yield Shown(lambda _: None, lambda _: None)
+
+
+@contextmanager
+def _bar(stream: TextIO) -> Iterator[Shown]:
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[shards]} shards"),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[notes]}"),
-    )
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(file=stream), transient=True) as bar:
-        task = bar.add_task("", total=None, shards="0", speed="starting", notes="")
+        task = bar.add_task("starting", total=None)
         rate = _Rate()
 
         def show(progress: Progress) -> None:
-            bar.update(
-                task, total=progress.total_rows, completed=progress.rows,
-                shards=f"{progress.shards:,}/{progress.total_shards:,}", speed=rate.text(progress),
-                notes=_notes(progress),
-            )  # fmt: skip
+            rows = f"{progress.rows / progress.total_rows:.0%}, " if progress.total_rows else ""
+            shards = f"{progress.shards:,}/{progress.total_shards:,} shards"
+            text = f"{rows}{shards}, {rate.text(progress)}{_notes(progress)}"
+            bar.update(task, description=text, total=progress.total_rows, completed=progress.rows)
 
-        yield show
+        yield Shown(show, lambda stage: _pulse(bar, task, stage))
 
 
-def _lines(stream: TextIO) -> Callable[[Progress], None]:
-    rate = _Rate()
-    last = time.monotonic()
+def _pulse(bar: Bar, task: TaskID, stage: str) -> None:
+    """A bar that moves to and fro: how long this takes is not known."""
+    bar.reset(task, description=f"{stage}…", total=None)
 
-    def show(progress: Progress) -> None:
-        nonlocal last
-        text = rate.text(progress)
-        if time.monotonic() - last < _LINE_SECONDS and progress.shards < progress.total_shards:
+
+class _Lines:
+    """Whole lines, at least ten seconds apart, but for the last."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._rate, self._last = stream, _Rate(), time.monotonic()
+
+    def show(self, progress: Progress) -> None:
+        """Write a line if it is time for one, or all is done."""
+        text = self._rate.text(progress)
+        if not self._due() and progress.shards < progress.total_shards:
             return
-        last = time.monotonic()
         share = progress.rows / progress.total_rows if progress.total_rows else 1.0
+        shards = f"{progress.shards:,} of {progress.total_shards:,} shards"
+        self._write(f"{share:.0%}, {shards}, {text}{_notes(progress)}")
+
+    def begin(self, stage: str) -> None:
+        """Name what begins, if nothing was written for a while."""
+        if self._due():
+            self._write(f"{stage}…")
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._last >= _LINE_SECONDS
+
+    def _write(self, line: str) -> None:
+        self._last = time.monotonic()
         # Nobody may be reading any more: the run goes on.
         with suppress(OSError):
-            print(
-                f"{share:.0%}, {progress.shards:,} of {progress.total_shards:,} shards, {text}{_notes(progress)}",
-                file=stream, flush=True,
-            )  # fmt: skip
-
-    return show
+            print(line, file=self._stream, flush=True)
 
 
 class _Rate:
@@ -91,4 +129,6 @@ class _Rate:
 
 
 def _notes(progress: Progress) -> str:
-    return f", {progress.retries:,} shards retried" if progress.retries else ""
+    """What did not go as it should."""
+    counts = ((progress.retries, "retried"), (progress.quarantined, "quarantined"))
+    return "".join(f", {number:,} shard{'' if number == 1 else 's'} {what}" for number, what in counts if number)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from ortbatch.data.conditional import create_remote, is_known, replace_remote
-from ortbatch.data.storage import asked, content_of, exists, is_remote, local_path, locate, patiently
+from ortbatch.data.storage import asked, content_of, exists, is_remote, local_path, locate, patiently, reason_of
 from ortbatch.errors import StorageError
 from ortbatch.job.redaction import redact
 
@@ -32,7 +32,9 @@ def write_bytes(uri: str, content: bytes) -> None:
         else:
             _placed(local_path(uri), content, os.replace)
     except OSError as error:
-        raise StorageError(f"{redact(uri)}: cannot be written: {redact(str(error))}") from None
+        raise StorageError(
+            f"{redact(uri)}: cannot be written: {reason_of(error)}; give another place, or the right to write there"
+        ) from None
 
 
 def create_bytes(uri: str, content: bytes) -> bool:
@@ -53,7 +55,9 @@ def create_bytes(uri: str, content: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise StorageError(f"{redact(uri)}: cannot be written: {redact(str(error))}") from None
+        raise StorageError(
+            f"{redact(uri)}: cannot be written: {reason_of(error)}; give another place, or the right to write there"
+        ) from None
     return True
 
 

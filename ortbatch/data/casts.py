@@ -23,7 +23,9 @@ def cast_of(spec: TensorSpec, given: InputSpec | None) -> Cast:
     """
     if spec.dtype != "string" and spec.dtype not in _NUMERIC:
         raise DataError(
-            f"input `{spec}` of the model is not numeric and not text; ortbatch feeds numbers, booleans and text."
+            f"input `{spec}` of the model is not numeric and not text; ortbatch feeds numbers, booleans and "
+            "text: export"
+            " the model with such an input."
         )
     if given is None:
         return Cast(spec.dtype)
@@ -37,7 +39,7 @@ def fitting(spec: TensorSpec, key: str, value: float) -> float:
         DataError: naming the key, if it cannot.
     """
     if spec.dtype not in _NUMERIC or not _holds(np.dtype(spec.dtype), value):
-        raise DataError(f"model.inputs.{spec.name}.{key}: {value:g} does not fit input `{spec}`.")
+        raise DataError(f"model.inputs.{spec.name}.{key}: {value:g} does not fit input `{spec}`; give one that does.")
     return value
 
 
@@ -52,10 +54,12 @@ def _null_of(spec: TensorSpec, given: InputSpec) -> float | int | bool | str | N
         return null
     if isinstance(null, str):
         if null not in ("nan", "inf", "-inf"):
-            raise DataError(f"model.inputs.{spec.name}.null: {null!r} is not a number; input `{spec}` takes numbers.")
+            raise DataError(
+                f"model.inputs.{spec.name}.null: {null!r} is not a number; input `{spec}` takes one: give a number."
+            )
         null = float(null)
     if null is not None and not _holds(np.dtype(spec.dtype), null):
-        raise DataError(f"model.inputs.{spec.name}.null: {null} does not fit input `{spec}`.")
+        raise DataError(f"model.inputs.{spec.name}.null: {null} does not fit input `{spec}`; give one that does.")
     return null
 
 

@@ -97,8 +97,8 @@ def _store(root: str, retries: int) -> Any:
     if parts.scheme in _AZURE:
         return from_url(f"{parts.scheme}://{parts.netloc}/", **config)
     raise DataError(
-        f"{parts.scheme}://{host}: a run folder needs a store that can create a name only once: a local folder, s3://, "
-        "gs:// or abfs://"
+        f"{parts.scheme}://{host}: a run folder needs a store that can create a name only once: use a local folder, "
+        "s3://, gs:// or abfs://"
     )
 
 

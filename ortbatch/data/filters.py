@@ -48,7 +48,7 @@ def check_terms(schema: pa.Schema, terms: Sequence[Term], where: str) -> None:
         except (pa.ArrowException, TypeError) as error:
             raise DataError(
                 f"{where}: data.filter [{column}, {operator}, {value!r}]: column `{column}` holds {kind}, which "
-                f"cannot be compared with that: {error}"
+                f"cannot be compared with that: {error}. Give a value of the column's type."
             ) from None
 
 

@@ -69,7 +69,11 @@ def describe_all(paths: Sequence[str], complaints: Complaints) -> list[Described
     for error in sorted(failed, key=str)[:_FAILED_SHOWN]:
         complaints.add(error)
     if len(failed) > _FAILED_SHOWN:
-        complaints.add(DataError(f"{len(failed) - _FAILED_SHOWN:,} more of {len(paths):,} files cannot be read."))
+        complaints.add(
+            DataError(
+                f"{len(failed) - _FAILED_SHOWN:,} more of {len(paths):,} files cannot be read. Look at these first."
+            )
+        )
     return found
 
 

@@ -156,7 +156,9 @@ def check_label_names(labels: Labels, kind: pa.DataType) -> None:
         DataError: naming column, type and classes.
     """
     if labels.by == "index" and _is_text(kind):
-        raise DataError(f"label column `{labels.column}` holds strings; `data.label_is: index` needs integers.")
+        raise DataError(
+            f"label column `{labels.column}` holds strings; `data.label_is: index` needs integers. Take it out."
+        )
     if labels.by == "name" and pa.types.is_boolean(kind) and set(labels.classes) != {"false", "true"}:
         raise DataError(
             f"label column `{labels.column}` is boolean and `data.classes` are {', '.join(labels.classes)}: say "

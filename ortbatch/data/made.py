@@ -23,7 +23,9 @@ def needs_padding(spec: TensorSpec, given: InputSpec) -> bool:
     if given.pad is None:
         for key in _OF_PADDING:
             if getattr(given, key) is not None:
-                raise DataError(f"model.inputs.{spec.name}.{key}: it needs `pad`, the value that fills lists up.")
+                raise DataError(
+                    f"model.inputs.{spec.name}.{key}: it needs `pad`, the value that fills lists up; give it."
+                )
     return given.pad is not None
 
 
@@ -37,10 +39,13 @@ def padded(spec: TensorSpec, given: InputSpec, columns: tuple[str, ...], cast: C
     if len(columns) != 1 or len(spec.shape) != 2:
         raise DataError(
             f"{where}.pad: it fills up the lists of one column for an input of two dimensions; got "
-            f"{len(columns)} column(s) for input `{spec}`."
+            f"{len(columns)} column(s) for input `{spec}`. Take `pad` out, or name one."
         )
     if given.overflow is not None and given.max_length is None and given.pad_to in (None, "longest"):
-        raise DataError(f"{where}.overflow: no list is too long without `max_length` or a number in `pad_to`.")
+        raise DataError(
+            f"{where}.overflow: no list is too long without `max_length` or a number in `pad_to`; give one, or "
+            "take it out."
+        )
     asked, declared = given.pad_to, spec.shape[1]
     if declared is not None and asked not in (None, declared):
         raise DataError(f"{where}.pad_to: {asked} does not fit input `{spec}`; expected {declared}.")
@@ -59,7 +64,9 @@ def bind_made(spec: TensorSpec, given: InputSpec, bound: Sequence[InputBinding])
     """
     for key in ("pad", *_OF_PADDING, "null"):
         if getattr(given, key) is not None:
-            raise DataError(f"model.inputs.{spec.name}.{key}: it has no meaning beside `mask_of` or `fill`.")
+            raise DataError(
+                f"model.inputs.{spec.name}.{key}: it has no meaning beside `mask_of` or `fill`; take it out."
+            )
     ragged = {binding.name: binding for binding in bound if binding.padding is not None}
     if given.mask_of is not None:
         return _mask(spec, given.mask_of, ragged)
@@ -70,7 +77,7 @@ def bind_made(spec: TensorSpec, given: InputSpec, bound: Sequence[InputBinding])
     if len(spec.shape) != 2 or len(ragged) != 1:
         raise DataError(
             f"model.inputs.{spec.name}.fill: the shape of input `{spec}` is open, and takes exactly one padded input "
-            f"beside it to be filled; got {', '.join(ragged) or 'none'}."
+            f"beside it to be filled; got {', '.join(ragged) or 'none'}. Export the model with a shape for it."
         )
     (like,) = ragged.values()
     return InputBinding(spec.name, (), like.row_shape, cast, False, "job", like=like.name, fill=value)
@@ -79,7 +86,8 @@ def bind_made(spec: TensorSpec, given: InputSpec, bound: Sequence[InputBinding])
 def _mask(spec: TensorSpec, of: str, ragged: dict[str, InputBinding]) -> InputBinding:
     if of not in ragged:
         raise DataError(
-            f"model.inputs.{spec.name}.mask_of: `{of}` is no padded input; padded are: {', '.join(ragged) or 'none'}."
+            f"model.inputs.{spec.name}.mask_of: `{of}` is no padded input; padded are: "
+            f"{', '.join(ragged) or 'none'}. Name one."
         )
     like = ragged[of]
     cast = cast_of(spec, None)

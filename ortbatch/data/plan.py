@@ -123,7 +123,7 @@ def sampled(plan: Plan, rows: int, seed: int) -> Plan:
         DataError: if there are fewer rows than asked for.
     """
     if rows > plan.rows:
-        raise DataError(f"data.sample.rows: {rows:,} asked for, the data have {plan.rows:,} rows.")
+        raise DataError(f"data.sample.rows: {rows:,} asked for, the data have {plan.rows:,} rows. Ask for fewer.")
     picked = np.sort(np.random.default_rng(seed).choice(plan.rows, rows, replace=False, shuffle=False))
     return Plan(plan.files, plan.shards.of_rows(picked.astype(np.int64)))
 
@@ -152,7 +152,9 @@ def make_plan(uris: Sequence[str], shard_rows: int | None, check_schema: Callabl
     known = (entry for entry in described if entry is not None)
     files = tuple(map(_planned, paths, _names(paths), known, folders))
     if not any(file.rows for file in files):
-        raise DataError(f"{', '.join(map(redact, uris))}: {len(files)} files, but no row in them")
+        raise DataError(
+            f"{', '.join(map(redact, uris))}: {len(files)} files, but no row in them; look at what writes them"
+        )
     return Plan(files, Shards.of(files, _cut(files, shard_rows)))
 
 

@@ -58,7 +58,7 @@ def check_sliceable(field: pa.Field, where: str, *, by_bins: bool) -> None:
         )
     if held == "floats" and not by_bins:
         raise DataError(
-            f"{where}: column `{column}` of slices holds {field.type}; floats cut rows by bins only: "
+            f"{where}: column `{column}` of slices holds {field.type}; floats cut rows by bins only: write "
             f"`{{column: {column}, bins: [0, 10, 100]}}`."
         )
     if held is None:
@@ -235,7 +235,9 @@ def _checked(column: str, value: bytes) -> str:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise DataError(f"column `{column}` of slices holds text that is not UTF-8: {value[:40]!r}.") from None
+        raise DataError(
+            f"column `{column}` of slices holds text that is not UTF-8: {value[:40]!r}. Write it as UTF-8."
+        ) from None
     if len(text) > CHARACTERS_AT_MOST:
         raise DataError(
             f"column `{column}` of slices holds a text of {len(text):,} characters; up to {CHARACTERS_AT_MOST:,} can "

@@ -44,7 +44,7 @@ def local_path(uri: str) -> Path:
     if "://" not in uri or _split(uri).scheme != "file":
         return Path(uri)
     if not (prefix := _FILE_URI.match(uri)):
-        raise DataError(f"{redact(uri)}: a file URI has three slashes and an absolute path: file:///folder/file")
+        raise DataError(f"{redact(uri)}: a file URI has three slashes and an absolute path: write file:///folder/file")
     return Path(unquote(uri[prefix.end() :]))
 
 
@@ -52,7 +52,7 @@ def _split(uri: str) -> SplitResult:
     try:
         return urlsplit(uri)
     except ValueError as error:
-        raise DataError(f"{redact(uri)}: not a URI: {error}") from None
+        raise DataError(f"{redact(uri)}: not a URI: {error}; write scheme://bucket/path") from None
 
 
 def locate(uri: str) -> tuple[fs.FileSystem, str]:
@@ -76,7 +76,10 @@ def _root(uri: str) -> tuple[fs.FileSystem, str]:
     try:
         return PATIENCE.retried(lambda: _remote_filesystem(f"{parts.scheme}://{parts.netloc}/{query}"))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise DataError(f"{redact(uri)}: no filesystem for this URI: {redact(str(error))}") from None
+        raise DataError(
+            f"{redact(uri)}: no filesystem for this URI: {redact(str(error))}; use s3://, gs:// or abfs://, or "
+            "a local path"
+        ) from None
     except OSError as error:
         raise storage_error(uri, error) from None
 
@@ -166,7 +169,9 @@ def list_files(uris: Iterable[str]) -> list[ListedFile]:
         uri = entry if "://" in entry else str(Path(entry).absolute())
         files = _files_of(uri)
         if not files:
-            raise DataError(f"{redact(uri)}: no data files here (names that start with `_` or `.` are not data)")
+            raise DataError(
+                f"{redact(uri)}: no data files here (names that start with `_` or `.` are not data); give another path"
+            )
         for file in files:
             found.setdefault(file.uri if is_remote(file.uri) else _real_path(file.uri, real_folder), file)
     return list(found.values())
@@ -228,7 +233,7 @@ def _file_or_folder(uri: str) -> list[ListedFile]:
     filesystem, path = locate(uri)
     info = _info(uri)
     if info.type == fs.FileType.NotFound:
-        raise DataError(f"{redact(uri)}: no such file or folder")
+        raise DataError(f"{redact(uri)}: no such file or folder; look at the path")
     if info.type == fs.FileType.File:
         return [ListedFile(uri if is_remote(uri) else path)]
     return [_listed(uri, path, p) for p in _walk(filesystem, path, recursive=True, uri=uri)]
@@ -253,6 +258,14 @@ def _uri_of(base: str, path: str) -> str:
 def storage_error(uri: str, error: Exception, what: str = "read") -> DataError | StorageError:
     """Tell what cannot pass (no file, no permission) from what may; `what` is what could not be done."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return DataError(f"{redact(uri)}: no such file")
-    kind = StorageError if may_pass(error) else DataError
-    return kind(f"{redact(uri)}: cannot be {what}: {redact(str(error))}")
+        return DataError(f"{redact(uri)}: no such file; look at the path")
+    if may_pass(error):
+        return StorageError(f"{redact(uri)}: cannot be {what}: {reason_of(error)}. Try again later.")
+    return DataError(f"{redact(uri)}: cannot be {what}: {reason_of(error)}. Look at the path, and the right to it.")
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, without its number and without secrets."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return redact(str(error))

@@ -84,7 +84,7 @@ class Transform:
         except Exception as error:
             raise DataError(
                 f"{self.key} {self.function} does each row alone, but not {good.size} rows together: "
-                f"{_said(error)}. A row's result must not depend on the other rows."
+                f"{_said(error)}. Make a row's result depend on that row only."
             ) from None
 
     def load(self) -> Callable[..., Any]:
@@ -141,13 +141,13 @@ def read_transform(
     for file in files:
         path = folder / file
         if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            raise DataError(f"{key}.files: {file}: no such file below {folder}.")
+            raise DataError(f"{key}.files: {file}: no such file below {folder}; put it there, or take it out.")
         found[file] = path.read_bytes()
     if sum(map(len, found.values())) > _LARGEST:
         raise DataError(f"{key}: more than {_LARGEST >> 20} MiB in {len(found)} files; leave large ones out.")
     transform = Transform(function, tuple(columns), tuple(sorted(found.items())), key)
     if not callable(transform.load()):
-        raise DataError(f"{key}.function: {name} in {module}.py is no function.")
+        raise DataError(f"{key}.function: {name} in {module}.py is no function; name one.")
     return transform
 
 
@@ -159,7 +159,7 @@ def _with_neighbours(module: str, folder: Path, key: str) -> Iterator[tuple[str,
         path = folder / f"{name}.py"
         if name in seen or not path.is_file():
             if name == module and name not in seen:
-                raise DataError(f"{key}.function: no file {path}.")
+                raise DataError(f"{key}.function: no file {path}; put it beside the job file.")
             continue
         seen.add(name)
         content = path.read_bytes()
@@ -171,7 +171,7 @@ def _imports(content: bytes, path: Path) -> list[str]:
     try:
         nodes = list(ast.walk(ast.parse(content)))
     except (SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: not Python: {error}") from None
+        raise DataError(f"{path}: not Python: {error}; write it for the Python that runs ortbatch") from None
     plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     from_ = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
     return [name.partition(".")[0] for name in [*plain, *from_]]
@@ -204,9 +204,11 @@ def _import(transform: Transform) -> Callable[..., Any]:
         loaded = importlib.import_module(module)
         function: Callable[..., Any] = getattr(loaded, name)
     except AttributeError:
-        raise DataError(f"{transform.key}.function: {module}.py has no `{name}`.") from None
+        raise DataError(f"{transform.key}.function: {module}.py has no `{name}`; name a function of it.") from None
     except Exception as error:
-        raise DataError(f"{transform.key}.function: {module}.py cannot be imported: {_said(error)}") from None
+        raise DataError(
+            f"{transform.key}.function: {module}.py cannot be imported: {_said(error)}; run it by itself to see why"
+        ) from None
     finally:
         sys.path.remove(str(folder))
         # Another job in this process may have modules of the same names.

@@ -79,7 +79,7 @@ class Opened:
     def _open(self) -> None:
         job, spec = self._job, self.spec
         if isinstance(spec, OnnxBaseline):
-            self.source = open_source(job.locate(spec.path))
+            self.source = open_source(job.locate(spec.path), job.tracker)
             self.predictor = load(self.source, spec.providers, THREADS)
             if not self._takes_the_models_feed(self.predictor):
                 transform = _transform(job, spec)
@@ -273,12 +273,14 @@ def _ordered(output: Output, decision: Decision) -> tuple[Output, tuple[int, ...
     if output.classes is not None and output.classes != len(classes):
         raise ModelError(
             f"its output `{output.name}` scores {output.classes} classes, the model's {len(classes)}: "
-            f"{', '.join(classes[:10])}."
+            f"{', '.join(classes[:10])}. Take a baseline of the same classes."
         )
     if names is None or names == classes or names == tuple(map(str, range(len(names)))):
         return replace(output, names=None), ()
     if set(names) != set(classes):
-        raise ModelError(f"it names the classes {', '.join(names[:10])}; the model's are {', '.join(classes[:10])}.")
+        raise ModelError(
+            f"it names the classes {', '.join(names[:10])}; take one of the model's: {', '.join(classes[:10])}."
+        )
     if output.kind == "label":
         return replace(output, names=None), ()
     if output.columns != len(classes):

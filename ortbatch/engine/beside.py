@@ -155,7 +155,7 @@ class Beside:
             self._latencies.append(span.elapsed)
         if (found := sum(map(len, parts))) != rows:
             raise ModelError(
-                f"baseline {self._baseline.name}: {found} rows of `{output.name}` for {rows} rows of input"
+                f"baseline {self._baseline.name}: {found} rows of `{output.name}` for {rows} rows; expected as many"
             )
         return self._baseline.in_order(parts[0] if len(parts) == 1 else np.concatenate(parts))
 

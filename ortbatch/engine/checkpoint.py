@@ -103,7 +103,9 @@ class Checkpoint:
             RunFolderError: if another run has taken the folder over.
         """
         if self.superseded:
-            raise RunFolderError(f"{redact(self._uri)}: another run has taken this folder over; this one stops.")
+            raise RunFolderError(
+                f"{redact(self._uri)}: another run has taken this folder over; this one stops. Wait for that one."
+            )
         if self._writing is not None:
             if not self._writing.done():
                 return False
@@ -135,7 +137,7 @@ class Checkpoint:
         try:
             write_bytes(self._folder(name), encode_segment(state, self._identity))
         except StorageError as error:
-            raise StorageError(f"what was counted cannot be kept: {error}") from None
+            raise StorageError(f"what was counted cannot be kept: {error}. Run again in the same folder.") from None
 
     def discard(self) -> None:
         """Remove all files up to this epoch: the report is there. What cannot be removed does no harm."""

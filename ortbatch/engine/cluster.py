@@ -1,7 +1,7 @@
 """A fleet of workers on Ray: actors that are started, given leases, heard and ended.
 
-Only this module, `worker` and `ray_session` import ray. Ray's own retries are off: the schedule holds the only retry
-policy. Knows nothing of metrics.
+Only this module, `worker`, `ray_session` and `live_metrics` import ray. Ray's own retries are off: the schedule holds
+the only retry policy. Knows nothing of metrics.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class RayFleet:
         ray.kill(member.actor)
         if getattr(error, "actor_init_failed", False):
             # The model loaded in the driver: what fails here fails on every node like this one.
-            raise ClusterError(f"a worker could not start: {first_lines(error)}")
+            raise ClusterError(f"a worker could not start: {first_lines(error)}. Look at its node, and run again.")
         return Message(Lost(worker, first_lines(error), _fault(error, member)))
 
     def _check_capacity(self) -> None:
@@ -248,7 +248,9 @@ class RayFleet:
                 raise error.cause from None
             else:
                 return measured
-        raise ClusterError(f"no worker could time single predictions: {'; '.join(reasons)}")
+        raise ClusterError(
+            f"no worker could time single predictions: {'; '.join(reasons)}. Run again in the same folder."
+        )
 
     def describe(self) -> dict[str, object]:
         """Workers, nodes and Ray's version."""

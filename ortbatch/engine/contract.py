@@ -8,6 +8,7 @@ from ortbatch.data.binding import TensorSpec, bind_inputs, check_columns
 from ortbatch.data.filters import check_terms
 from ortbatch.data.labels import check_label_type, label_family
 from ortbatch.data.slices import check_sliceable, slice_family
+from ortbatch.data.storage import reason_of
 from ortbatch.data.transform import Transform
 from ortbatch.engine.feeder import Inputs
 from ortbatch.errors import Complaints, DataError
@@ -71,7 +72,10 @@ class Contract:
             return Inputs(bind_inputs(specs, schema, given, label, self._names, self._kept))
         made = tuple(spec for spec in specs if spec.name not in given)
         if not made:
-            raise DataError("model.transform has nothing to feed: `model.inputs` names columns for every input.")
+            raise DataError(
+                "model.transform has nothing to feed: `model.inputs` names columns for every input. Take one "
+                "of them out."
+            )
         bound = tuple(spec for spec in specs if spec.name in given)
         return Inputs(bind_inputs(bound, schema, given, label, self._names), self._transform, made)
 
@@ -80,7 +84,9 @@ class Contract:
         try:
             return (self._job.folder / path).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"model.inputs: {path}: cannot be read: {error}") from None
+            raise DataError(
+                f"model.inputs: {path}: cannot be read: {reason_of(error)}; put it beside the job"
+            ) from None
 
     @property
     def _kept(self) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ class Progress:
     total_shards: int
     workers: int
     retries: int
+    quarantined: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,14 @@ class Steering:
         tell: told what else happens, a sentence at a time.
         stopped: asked often: is the run to stop?
         order: shard ids in the order to hand them out.
+        counted: called with each state that is counted, once.
     """
 
     show: Callable[[Progress], None] = lambda _: None
     tell: Callable[[str], None] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
     order: Sequence[int] | None = None
+    counted: Callable[[RunState], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ class _Drive:
             whole = sink is None or all(sink.name(part.shard) in written for part in state.parts)
             if whole and not self._reducer.overlaps(state):
                 self._reducer.accept(state)
+                self._steering.counted(state)
         if self._reducer.take() is not None:
             self._steering.tell(f"going on: {self._reducer.done:,} of {len(self._shards):,} shards were done before")
 
@@ -274,8 +278,8 @@ class _Drive:
                 return
             for failure in event.failures:
                 self._fault(f"{self._name(failure.shard)} failed ({failure.fault.value}): {failure.reason}")
-            if message.state is not None:
-                self._reducer.accept(message.state)
+            if message.state is not None and self._reducer.accept(message.state):
+                self._steering.counted(message.state)
         self._do_all(event)
         self._steering.show(self._progress())
 
@@ -325,7 +329,7 @@ class _Drive:
         reducer, plan = self._reducer, self._prepared.plan
         return Progress(
             reducer.rows, plan.rows, reducer.done, len(plan.shards), len(self._alive),
-            self._schedule.retries,
+            self._schedule.retries, len(self._left_out),
         )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ class Stream:
                 raise together
             if together is None:
                 if rows != shard.rows:
-                    raise DataError(f"shard {shard.id}: {shard.rows:,} rows planned, {rows:,} read")
+                    raise DataError(f"shard {shard.id}: {shard.rows:,} rows planned, {rows:,} read; run again")
                 rows = 0
                 if self._writer is not None:
                     if self.stopped:
@@ -236,7 +236,7 @@ class Stream:
                 beside.run(first, last, feed, good)
             if len(outputs[-1][0]) != rows:
                 raise ModelError(
-                    f"the model put out {len(outputs[-1][0])} rows of `{output.name}` for {rows} rows of input"
+                    f"the model put out {len(outputs[-1][0])} rows of `{output.name}` for {rows} rows; expected as many"
                 )
         raw = _joined([batch[0] for batch in outputs]) if outputs else np.empty((0, 1), np.float32)
         own = _joined([batch[1] for batch in outputs]) if outputs and output.own_label else None

@@ -102,7 +102,7 @@ def _fitted(function: str, made: dict[str, NDArray[Any]], specs: Sequence[Tensor
     if set(made) != set(wanted):
         raise DataError(
             f"model.transform {function} returned {', '.join(sorted(made)) or 'nothing'}; the model's inputs that no "
-            f"column feeds are {', '.join(sorted(wanted))}."
+            f"column feeds are {', '.join(sorted(wanted))}. Make it return these."
         )
     return {name: _as(function, array, wanted[name]) for name, array in made.items()}
 

@@ -5,6 +5,7 @@ plan.json      identity, slices and the frozen plan
 predictions/   a file a shard, if the job asks for them
 metrics.csv    the report as a table
 report.json    last: if it is there, the run is complete
+report.html    made of it afterwards, and again whenever it is asked for
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 PLAN = "plan.json"
 TABLE = "metrics.csv"
+PAGE = "report.html"
 _CHECKPOINT = "checkpoint"
 _ANY = "\0"
 _IDENTITY_FIRST, _CUTS_NEXT = '{"identity": ', ', "cuts": '
@@ -95,7 +97,7 @@ class RunFolder:
             if found is None:
                 self._write_plan(prepared)
             # The report first: while it is there, this run passes for done.
-            for name in (REPORT, TABLE) if afresh else ():
+            for name in (REPORT, TABLE, PAGE) if afresh else ():
                 remove(self.file(name))
             if prepared.evaluation.sink is not None:
                 predictions.begin(prepared.evaluation.sink)

@@ -129,7 +129,7 @@ def _transform(job: Job) -> Transform | None:
 
 def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
     """Read the model file and load it once, as every worker will."""
-    source = open_source(job.locate(job.model.path))
+    source = open_source(job.locate(job.model.path), job.tracker)
     model = load(source, job.model.providers, THREADS)
     return ModelFile(source, model.inputs, model.outputs, model.providers), model
 
@@ -247,7 +247,9 @@ def _batch_size(job: Job, model: OnnxModel, row_bytes: int) -> tuple[int, str]:
     asked = job.model.batch_size
     if model.fixed_batch is not None:
         if asked not in ("auto", model.fixed_batch):
-            raise ModelError(f"model.batch_size: {asked}; the model takes batches of {model.fixed_batch} only.")
+            raise ModelError(
+                f"model.batch_size: {asked}; the model takes batches of {model.fixed_batch} only. Leave it out."
+            )
         return model.fixed_batch, "model"
     return (batch_size_for(row_bytes), "rule") if asked == "auto" else (asked, "job")
 
@@ -262,7 +264,7 @@ def _labels(job: Job, field: pa.Field, output: Output, table: pa.Table) -> Label
     if (broken := fractional(table.column(field.name))) is not None:
         raise DataError(
             f"label column `{field.name}` holds {broken}, which is no class: this is a regression task; ortbatch "
-            "evaluates binary and multiclass classifiers."
+            "evaluates binary and multiclass classifiers. Name another column in `data.label`."
         )
     return labels
 
@@ -283,7 +285,7 @@ def _decide(job: Job, output: Output, classes: tuple[str, ...]) -> Decision:
     if output.classes is not None and output.classes != len(classes):
         raise ModelError(
             f"output `{output.name}` of the model scores {output.classes} classes, `data.classes` names "
-            f"{len(classes)}: {', '.join(classes[:10])}."
+            f"{len(classes)}: {', '.join(classes[:10])}. Name as many as it scores."
         )
     if len(classes) == 2:
         name = job.data.positive if job.data.positive is not None else classes[1]
@@ -291,7 +293,9 @@ def _decide(job: Job, output: Output, classes: tuple[str, ...]) -> Decision:
             raise DataError(f"data.positive: `{name}` is none of the classes {', '.join(classes)}.")
         return Decision(output, classes, classes.index(name), job.threshold)
     if job.data.positive is not None or "threshold" in job.model_fields_set:
-        raise DataError(f"`data.positive` and `threshold` are for two classes; this task has {len(classes)}.")
+        raise DataError(
+            f"`data.positive` and `threshold` are for two classes; this task has {len(classes)}. Take them out."
+        )
     return Decision(output, classes, None, job.threshold)
 
 
@@ -334,7 +338,7 @@ def _check_rows(evaluation: Evaluation, decoded: DecodedRows, table: pa.Table) -
     reasons = ", ".join(f"{reason}: {rows.size}" for reason, rows in sorted(decoded.rejected.items()))
     raise DataError(
         f"none of the first {table.num_rows} rows can be evaluated ({reasons}). Label column `{labels.column}` "
-        f"holds {seen}; classes, by {labels.by}: {', '.join(labels.classes[:10])}."
+        f"holds {seen}; expected, by {labels.by}: {', '.join(labels.classes[:10])}."
     )
 
 

@@ -57,7 +57,10 @@ def first_rows(plan: Plan, inputs: Inputs, label: str, terms: Sequence[Term], ot
         if sum(table.num_rows for table in tables) >= PREFLIGHT_ROWS:
             break
     if not tables:
-        raise DataError(f"data.filter: none of {plan.rows:,} rows meets {[list(term) for term in terms]}.")
+        raise DataError(
+            f"data.filter: none of {plan.rows:,} rows meets {[list(term) for term in terms]}. Look at its "
+            "values and their types."
+        )
     first = pa.concat_tables(tables)
     if _usable(inputs, label, first).any():
         return first
@@ -98,12 +101,14 @@ def usable_features(inputs: Inputs, table: pa.Table) -> Feeder:
     if inexact is not None and not all(binding.cast.lossy for binding in inputs.bound):
         raise DataError(
             f"row {int(np.flatnonzero(inexact)[0])} of the data holds a number that the model's input type cannot hold "
-            f"exactly. Columns: {_some_columns(inputs.bound)}. `cast: lossy` in `model.inputs` allows rounding."
+            f"exactly. Columns: {_some_columns(inputs.bound)}. Allow rounding with `cast: lossy` in `model.inputs`."
         )
     if not good.any():
         reasons = ", ".join(sorted(features.bad))
         hint = _wrong_length(inputs.bound, table) if WRONG_LENGTH in features.bad else ""
-        raise DataError(f"none of the first {features.rows} rows has usable features ({reasons}){hint}.")
+        raise DataError(
+            f"none of the first {features.rows} rows has usable features ({reasons}){hint}. Look at these columns."
+        )
     table = table.select(inputs.columns)
     if not good.all():
         features.keep(np.flatnonzero(good))
@@ -124,7 +129,7 @@ def _transformable(inputs: Inputs, table: pa.Table, features: Feeder) -> Feeder:
         batch = table.select(inputs.transform.columns).combine_chunks().to_batches()[0]
         raise DataError(
             f"model.transform {inputs.transform.function} raises on every one of the first {features.rows} rows; "
-            f"on the first: {inputs.transform.first_error(batch)}"
+            f"on the first: {inputs.transform.first_error(batch)}. Run it on that row to see why."
         )
     return features.select(good)
 
@@ -148,7 +153,7 @@ def run_in_batches(model: Predictor, output: Output, inputs: Inputs, features: F
         if raw.ndim == 0 or len(raw) != stop - start:
             raise ModelError(
                 f"output `{output.name}` has shape {list(raw.shape)} for a batch of {stop - start} rows; its first "
-                "dimension must be the batch."
+                "dimension must be the batch. Export it so."
             )
         parts.append(raw)
     return np.concatenate(parts)

@@ -47,7 +47,10 @@ def connect(job: Job, address: str | None) -> tuple[bool, bool]:
                 object_store_memory=_STORE_BYTES, **quiet,
             )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ClusterError(f"cannot reach Ray at {address or 'this machine'}: {first_lines(error)}") from None
+        raise ClusterError(
+            f"cannot reach Ray at {address or 'this machine'}: {first_lines(error)}. Look at the address, and "
+            "whether Ray runs there."
+        ) from None
     return True, True
 
 

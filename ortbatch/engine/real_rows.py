@@ -35,7 +35,9 @@ class RealRows:
         if evaluation.inputs.transform is not None:
             self._feeder = self._feeder.select(self._transformable())
         if not self._feeder.rows:
-            raise DataError(f"model.transform can do none of the {table.num_rows:,} rows that were read.")
+            raise DataError(
+                f"model.transform can do none of the {table.num_rows:,} rows that were read; `ortbatch check` says why."
+            )
 
     def __len__(self) -> int:
         return int(self._feeder.rows)
@@ -66,8 +68,8 @@ class RealRows:
             feed, good = feeder.batch(start, start + size, new_buffers(self._bound, size))
             if good is not None:
                 raise DataError(
-                    f"model.transform did {size:,} rows before, and now {good.size:,} of them. A row's result must not "
-                    "depend on anything but the row."
+                    f"model.transform did {size:,} rows before, and now {good.size:,} of them. Make a row's result "
+                    "depend on that row only."
                 )
             yield feed
 

@@ -33,7 +33,7 @@ def runs_below(folder: str) -> tuple[list[RunFolder], list[tuple[str, str]]]:
         ], []
     root = local_path(folder)
     if not root.is_dir():
-        raise DataError(f"{redact(folder)}: no such folder")
+        raise DataError(f"{redact(folder)}: no such folder; give one that holds runs")
     closed: list[tuple[str, str]] = []
     found = [RunFolder(path) for path in _walked(root, closed)]
     return found, closed

@@ -121,7 +121,7 @@ class _Tuner:
         evaluation, most = self._evaluation, _ROWS_TRIED * max(self._sizes)
         for block in read_shard(shard, evaluation.columns):
             return decode(evaluation, block.table.slice(0, most)).feeder
-        raise ModelError("no rows")
+        raise ModelError("no rows to tune the batch size with; give `model.batch_size`")
 
     def _affordable(self, rows: int, per_row: float, seconds: float) -> list[int]:
         """Sizes that there are rows and time for; those farthest from the rule's go first, the larger before."""

@@ -13,8 +13,9 @@ from ortbatch.job.gates import Gate, Operator
 from ortbatch.job.job import ExecutionSpec, Job, LatencySpec, job_schema
 from ortbatch.job.load import load_job
 from ortbatch.job.model_spec import InputSpec, ModelSpec, OutputSpec, TransformSpec
-from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec, TrackingSpec
+from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec
 from ortbatch.job.redaction import redact, redacted
+from ortbatch.job.tracking_spec import MlflowSpec, TrackingSpec
 from ortbatch.metrics.reference import MetricRef
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Job",
     "LatencySpec",
     "MetricRef",
+    "MlflowSpec",
     "ModelSpec",
     "Operator",
     "OutputSpec",

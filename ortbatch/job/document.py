@@ -164,7 +164,7 @@ def _text_of(path: FilePath) -> str:
         raise _refused(str(path), f"is a folder; name the job file in it, such as {path / 'job.yaml'}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise _refused(str(path), f"cannot read the job file: {reason}") from None
+        raise _refused(str(path), f"cannot read the job file: {reason}; give the path of one") from None
     if len(content) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES} bytes; put long lists of classes in a file of their own"
         raise _refused(f"{path}:1", message)

@@ -17,7 +17,6 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_va
 from pydantic_core import CoreSchema, core_schema
 
 from ortbatch.job.data_spec import ClassName
-from ortbatch.job.later import refuse_later
 from ortbatch.job.part import Part, Text
 from ortbatch.job.wording import did_you_mean, got, shortened
 from ortbatch.metrics.reference import (
@@ -168,7 +167,6 @@ def _gate(value: Any, handler: core_schema.ValidatorFunctionWrapHandler, info: c
         gate = Gate.parse(value)
     else:
         gate = handler(value).gate()
-    refuse_later("gates.metric", gate.metric.name)
     check(gate.metric)
     low, high = bounds(gate.metric.name)
     if gate.versus is None and not low <= gate.limit <= high:

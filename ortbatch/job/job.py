@@ -20,10 +20,11 @@ from ortbatch.job.data_spec import DataSpec
 from ortbatch.job.gates import Gate, check_class
 from ortbatch.job.model_spec import ModelSpec
 from ortbatch.job.part import Count, CountOrAuto, Many, Part, SecondsOrAuto, Text
-from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec, TrackingSpec
+from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec
 from ortbatch.job.redaction import redacted
 from ortbatch.job.schema import schema_of
 from ortbatch.job.templates import BUILT_IN, fill
+from ortbatch.job.tracking_spec import TrackingSpec
 from ortbatch.job.tree import tree_of
 from ortbatch.job.wording import got
 
@@ -133,8 +134,13 @@ class Job(Part):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def locate(self, path: str) -> str:
-        """A path of the job made absolute against the job's folder; a URI (`scheme://`) is left alone."""
-        return path if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) else str(self.folder / path)
+        """A path of the job made absolute against the job's folder; a URI (`scheme://`, `models:/`) is left alone."""
+        return path if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://|(models|runs):/", path) else str(self.folder / path)
+
+    @property
+    def tracker(self) -> str | None:
+        """URI of the MLflow server, whose registry `models:/` is; None where the environment names one."""
+        return None if self.tracking is None else self.tracking.mlflow.uri
 
     def run_folder(self, started: str) -> str:
         """The folder of a run that began at `started`, absolute or a URI."""

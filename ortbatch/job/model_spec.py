@@ -130,7 +130,7 @@ class ModelSpec(Part):
         json_schema_extra=short_forms({"type": "string", "minLength": 1, "description": "Short form of `path`."})
     )
 
-    path: Text = Field(description="ONNX file, relative to the job file, or a URI.")
+    path: Text = Field(description="ONNX file, relative to the job file, or a URI; `models:/name@alias` of a registry.")
     providers: Annotated[Some[Text], AfterValidator(_providers)] = Field(
         ("CPUExecutionProvider",), description="Execution providers of ONNX Runtime, in order of preference."
     )

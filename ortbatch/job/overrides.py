@@ -91,6 +91,8 @@ def _long_form(value: Any, path: Path) -> Any:
         return {}
     if path == ("model",) and isinstance(value, str):
         return {"path": value}
+    if path == ("tracking", "mlflow") and isinstance(value, str):
+        return {"uri": value}
     if len(path) == 3 and path[:2] == ("model", "inputs"):
         if isinstance(value, str):
             return {"column": value}

@@ -1,4 +1,4 @@
-"""What all parts of a job have in common: strict types, no unknown key, no later feature, no change after loading."""
+"""What all parts of a job have in common: strict types, no unknown key, no change after loading."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ortbatch.job.later import refuse_later
 from ortbatch.job.wording import got
 
 T = TypeVar("T")
@@ -24,12 +23,6 @@ class Part(BaseModel):
 
     section: ClassVar[str] = ""
     """Dotted key of this part in a job file, without names and indexes."""
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _refuse_later(cls, value: Any, info: ValidationInfo) -> Any:
-        refuse_later(f"{cls.section}.{info.field_name}".removeprefix("."), value)
-        return value
 
 
 def as_tuple(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Sections of the job file beside model, data and gates; of those whose features come later the shape is checked."""
+"""Sections of the job file beside model, data, gates and tracking: slices, baselines, checks and predictions."""
 
 from __future__ import annotations
 
@@ -207,12 +207,3 @@ class PredictionsSpec(Part):
 
     columns: Many[Text] = Field((), description="Columns of the data to keep beside the prediction.")
     top_k: Count = Field(1, description="How many classes of each row.")
-
-
-class TrackingSpec(Part):
-    """An experiment tracker that hears of the run."""
-
-    section: ClassVar[str] = "tracking"
-
-    mlflow: Text = Field(description="URI of an MLflow tracking server.")
-    experiment: Text | None = Field(None, description="Name of the experiment. Absent: the name of the job.")

@@ -8,13 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ortbatch.job.later import LATER
 from ortbatch.job.tree import Path
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-NOT_YET = "Not available yet."
-"""How the description of a key begins whose feature comes later."""
 
 NOT_KEYS = ("folder", "variables")
 """Fields of a job that no job file can set."""
@@ -37,10 +33,6 @@ def schema_of(job: type[BaseModel]) -> dict[str, Any]:
         schema["properties"].pop(name)
     schema["title"] = "ortbatch job"
     schema["description"] = "What ortbatch evaluates: a model, labelled rows, and the gates that the result must pass."
-    later = {rule.key for rule in LATER if rule.whole_key}
-    for key, node in keys_of(schema):
-        if key.replace(".*", "").replace("[]", "") in later and not node["description"].startswith(NOT_YET):
-            node["description"] = f"{NOT_YET} {node['description']}"
     return {"$schema": DIALECT, **schema}
 
 

@@ -62,9 +62,14 @@ def read_graph(content: bytes, where: str) -> Graph:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError, RuntimeError) as error:
         said = printable(str(error))
-        raise ModelError(f"{redact(where)}: not an ONNX file ({len(content):,} bytes): {said}") from None
+        raise ModelError(
+            f"{redact(where)}: not an ONNX file ({len(content):,} bytes): {said}; give the path of one"
+        ) from None
     if not model.graph.output or not model.opset_import:
-        raise ModelError(f"{redact(where)}: not an ONNX model: {len(content):,} bytes without outputs or operator set")
+        raise ModelError(
+            f"{redact(where)}: not an ONNX model: {len(content):,} bytes without outputs or operator set; "
+            "export it again"
+        )
     try:
         _check_texts(model)
         check_trees(model.graph.node)
@@ -74,7 +79,9 @@ def read_graph(content: bytes, where: str) -> Graph:
         class_names = _classifier_names(makers, [out.name for out in model.graph.output]) | zipmaps
         final_ops = {out.name: _op(_maker(makers, out.name, _PASS_THROUGH)) for out in model.graph.output}
     except ValueError as error:
-        raise ModelError(f"{redact(where)}: not an ONNX model that can be read: {printable(str(error))}") from None
+        raise ModelError(
+            f"{redact(where)}: not an ONNX model that can be read: {printable(str(error))}; export it again"
+        ) from None
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     producer = f"{model.producer_name} {model.producer_version}".strip()
     runs = model.SerializeToString() if zipmaps else content

@@ -208,7 +208,10 @@ def settle_output(output: Output, values: NDArray[Any]) -> Output:
         )
     columns = 1 if values.ndim == 1 else values.shape[1]
     if output.kind == "label" and columns != 1:
-        raise ModelError(f"output `{output.name}` gives {columns} labels a row: a multilabel model is not supported.")
+        raise ModelError(
+            f"output `{output.name}` gives {columns} labels a row: a multilabel model is not supported; name "
+            "another output."
+        )
     if output.names is not None and output.kind != "label":
         output = _settle_names(output, values, columns)
     return replace(output, columns=columns, kind=output.kind or _kind_by_values(output.name, values, columns))

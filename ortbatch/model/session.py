@@ -84,18 +84,25 @@ class OnnxModel:
             )
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             said = f"{_message(error)}{_hint(str(error))}"
-            raise ModelError(f"{redact(where)}: ONNX Runtime cannot load the model: {said}") from None
+            raise ModelError(
+                f"{redact(where)}: ONNX Runtime cannot load the model: {said}. Export it again, or update ONNX Runtime."
+            ) from None
         self.session_s = time.perf_counter() - began
         self._session.disable_fallback()
         self.providers = tuple(self._session.get_providers())
         if self.providers[: len(providers)] != tuple(providers):
-            raise ModelError(f"asked for {', '.join(providers)}; the session runs on {', '.join(self.providers)}")
+            raise ModelError(
+                f"asked for {', '.join(providers)}; the session runs on {', '.join(self.providers)}. Ask for "
+                "these, or mend the others."
+            )
         self.threads = threads
         try:
             self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
             self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         except UnicodeDecodeError as error:
-            raise ModelError(f"{redact(where)}: a name of its inputs and outputs is no UTF-8: {error}") from None
+            raise ModelError(
+                f"{redact(where)}: a name of its inputs and outputs is no UTF-8: {error}; export it again"
+            ) from None
         self._columns = tuple(columns)
         self._filled = self.fixed_batch
 
@@ -133,7 +140,10 @@ class OnnxModel:
                 ) from None
             if any(words in str(error) for words in _NO_MEMORY):
                 raise MemoryError(_message(error)) from None
-            raise ModelError(f"the model failed on a batch of {shapes}: {_message(error)}") from None
+            raise ModelError(
+                f"the model failed on a batch of {shapes}: {_message(error)}. Look at `model.inputs`, and "
+                "export it again."
+            ) from None
         arrays = [np.asarray(result) for result in results]
         if self._filled is None:
             return arrays
@@ -150,7 +160,7 @@ def _cut(array: NDArray[Any], rows: int, batch: int, name: str) -> NDArray[Any]:
     if array.ndim == 0 or len(array) != batch:
         raise ModelError(
             f"output `{name}` has shape {list(array.shape)} for a batch of {batch} rows; its first dimension must be "
-            "the batch."
+            "the batch. Export it so."
         )
     return array[:rows]
 
@@ -221,7 +231,9 @@ def local_copy(content: bytes | memoryview, sha256: str, folder: Path, name: str
         StorageError: if the folder cannot be written, or others may write into it.
     """
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ModelError(f"the model's {len(content):,} bytes do not have sha256 {sha256}; it was changed on the way")
+        raise ModelError(
+            f"the model's {len(content):,} bytes do not have sha256 {sha256}; it was changed on the way: run again"
+        )
     target = folder / (name or f"{sha256}.onnx")
     try:
         make_private(folder)
@@ -231,7 +243,9 @@ def local_copy(content: bytes | memoryview, sha256: str, folder: Path, name: str
             if not target.is_file() or _hash_of(target) != sha256:
                 _write(content, target)
     except OSError as error:
-        raise StorageError(f"{target}: the copy of the model cannot be written: {error}") from None
+        raise StorageError(
+            f"{target}: the copy of the model cannot be written: {error}. Set TMPDIR to a folder with room."
+        ) from None
     return target
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from ortbatch.errors import DataError, ModelError
 from ortbatch.job.redaction import redact
 from ortbatch.model.columns import by_columns
 from ortbatch.model.graph import Graph, read_graph
+from ortbatch.model.registry import Registered, fetch, is_of_registry
 from ortbatch.model.session import OnnxModel, local_copy
 
 _CHUNK = 16 << 20
@@ -52,6 +53,7 @@ class ModelSource:
         graph: what the file says of itself, and the bytes to run.
         external: weights in other files.
         file_sha256: hash of the file alone.
+        registered: the version of a registered model that it is; None of any other.
     """
 
     where: str
@@ -60,6 +62,7 @@ class ModelSource:
     graph: Graph
     external: tuple[ExternalFile, ...]
     file_sha256: str
+    registered: Registered | None = None
 
     @property
     def runs_as_it_is(self) -> bool:
@@ -67,12 +70,23 @@ class ModelSource:
         return not self.graph.rewritten
 
 
-def open_source(uri: str) -> ModelSource:
+def open_source(uri: str, server: str | None = None) -> ModelSource:
     """Read and hash a model.
+
+    Args:
+        uri: path or URI of its file, or `models:/...` of an MLflow registry.
+        server: of that registry; None for the one that the environment names.
 
     Raises:
         ModelError: if it cannot be read, is no ONNX model, or its weights lie where they must not.
     """
+    if is_of_registry(uri):
+        file, registered = fetch(uri, server)
+        return replace(_read(file), registered=registered)
+    return _read(uri)
+
+
+def _read(uri: str) -> ModelSource:
     try:
         if (size := _size(uri)) > _LARGEST:
             raise ModelError(

@@ -37,10 +37,13 @@ def glance(text: bytes, path: str, also: tuple[str, ...] = (), *, scores: bool =
     try:
         report = _found(text.decode(), also, scores=scores)
     except (ValueError, RecursionError) as error:
-        raise ReportError(f"{redact(path)}: not a report: {error}") from None
+        raise ReportError(f"{redact(path)}: not a report: {error}; give the folder of a run") from None
     version = report.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise ReportError(f"{redact(path)}: schema_version {version!r}; this ortbatch reads version {SCHEMA_VERSION}")
+        raise ReportError(
+            f"{redact(path)}: schema_version {version!r}; this ortbatch reads version {SCHEMA_VERSION}. Run the "
+            "job again."
+        )
     return report
 
 

@@ -6,34 +6,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
-
-from ortbatch.errors import ReportError
 
 _SHOWN = {"p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99"}
 _WIDTH, _HEIGHT = 420, 320
-_NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python"}
-
-
-def require_plots() -> None:
-    """Refuse early what could not be drawn in the end.
-
-    Raises:
-        ReportError: if Altair or vl-convert is not installed.
-    """
-    missing = [package for module, package in _NEEDED.items() if find_spec(module) is None]
-    if missing:
-        raise ReportError(f"a plot needs {' and '.join(missing)}: pip install 'ortbatch[plot]', or leave out --plot.")
 
 
 def curve_svg(data: Mapping[str, Any]) -> str:
-    """What `LatencyCurve.data` holds, as SVG.
-
-    Raises:
-        ReportError: if Altair or vl-convert is not installed.
-    """
-    require_plots()
+    """What `LatencyCurve.data` holds, as SVG."""
     import altair
 
     values = _values(data["points"])

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from ortbatch.metrics.estimate import Estimate
 from ortbatch.report.build import SCHEMA_VERSION
 from ortbatch.report.encode import encode, is_estimate
 from ortbatch.report.schema import problems_of
+
+if TYPE_CHECKING:
+    import pandas
+    from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,7 @@ class Report:
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ReportError(f"{redact(path)}: not a report: {error}") from None
+            raise ReportError(f"{redact(path)}: not a report: {error}; give the folder of a run") from None
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
             raise ReportError(
@@ -101,6 +105,51 @@ class Report:
     def classes(self) -> list[str]:
         """Class names, in the order of the matrix."""
         return list(self.data["quality"]["classes"])
+
+    def to_pandas(self, table: str = "metrics") -> pandas.DataFrame:
+        """A table of the report as a pandas DataFrame.
+
+        Args:
+            table: `metrics` (the lines of metrics.csv), `per_class`, `confusion_matrix`, `gates`, `findings`, `slices`,
+                `thresholds`, `latency`, `fidelity`, `calibration` or `rejected`.
+
+        Raises:
+            ReportError: without pandas, for another name, or a table that this report does not have.
+        """
+        from ortbatch.report.frames import frame_of
+
+        return frame_of(self, table)
+
+    def confusion_matrix_display(self) -> ConfusionMatrixDisplay:
+        """scikit-learn's display of the confusion matrix; raises ReportError without matplotlib."""
+        from ortbatch.report.displays import confusion_matrix_display
+
+        return confusion_matrix_display(self)
+
+    def roc_curve_display(self, class_name: str | None = None) -> RocCurveDisplay:
+        """scikit-learn's display of a ROC curve, from the report's score counts.
+
+        Args:
+            class_name: class of a multiclass model, against the rest; None for the positive class.
+
+        Raises:
+            ReportError: without matplotlib, or if the report has no scores of the class.
+        """
+        from ortbatch.report.displays import roc_curve_display
+
+        return roc_curve_display(self, class_name)
+
+    def precision_recall_display(self, class_name: str | None = None) -> PrecisionRecallDisplay:
+        """scikit-learn's display of a precision-recall curve; arguments and errors as of `roc_curve_display`."""
+        from ortbatch.report.displays import precision_recall_display
+
+        return precision_recall_display(self, class_name)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from ortbatch.report.notebook import notebook_html
+
+        return notebook_html(self.data)
 
 
 def _estimate(item: Mapping[str, Any]) -> Estimate:

@@ -59,8 +59,9 @@ def test_progress_goes_to_stderr_and_its_last_line_ends(run: tuple[Path, Done]) 
     assert "%, " not in done.out.splitlines()[-1]
 
 
-def test_a_run_leaves_plan_table_and_report(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.csv", "plan.json", "report.json"]
+def test_a_run_leaves_plan_table_report_and_page(folder: Path) -> None:
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["metrics.csv", "plan.json", "report.html", "report.json"]
 
 
 def test_json_on_stdout_is_exactly_report_json(job: Path, tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "jobs").glob("*/README.md"))]
+FOLDERS = (
+    (ROOT / "docs", "*.md"),
+    (ROOT / "docs" / "commands", "*.md"),
+    (ROOT / "docs" / "how-to", "*.md"),
+    (ROOT / "jobs", "*/README.md"),
+)
+DOCUMENTS = [ROOT / "README.md", *(path for folder, names in FOLDERS for path in sorted(folder.glob(names)))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXIT = re.compile(r"exit code (\d+)")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -101,15 +100,6 @@ def test_bad_usage_ends_with_2_before_anything_is_measured(job: Path, options: t
     done = call("latency", job, *options)
     assert (done.code, done.out) == (2, "")
     assert said in " ".join(done.err.split())
-
-
-def test_a_plot_without_its_extra_is_refused_before_anything_is_measured(
-    job: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "altair", None)
-    done = call("latency", job, "--seconds", "1000", "--plot", "curve.svg")
-    assert (done.code, done.out) == (2, "")
-    assert "pip install 'ortbatch[plot]'" in done.err
 
 
 def test_a_job_that_does_not_fit_ends_with_2(job: Path) -> None:

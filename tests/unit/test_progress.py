@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from ortbatch.engine.driver import Progress
-from ortbatch.progress import progress_to
+from ortbatch.progress import no_progress, progress_to
 
 START = Progress(rows=0, total_rows=1_000, shards=0, total_shards=10, workers=1, retries=0)
 HALF = replace(START, rows=500, shards=5)
@@ -102,3 +102,45 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(monkeypatch: pytest.Monke
         show(HALF)
     assert "5/10 shards" in stream.getvalue()
     assert stream.getvalue().endswith("\x1b[2K")
+
+
+def test_one_shard_that_was_retried_is_one_shard(clock: Clock) -> None:
+    assert lines(clock, (0, START), (2, replace(DONE, retries=1)))[0].endswith(", 1 shard retried")
+
+
+def test_shards_that_are_quarantined_are_told(clock: Clock) -> None:
+    assert lines(clock, (0, START), (2, replace(DONE, retries=3, quarantined=2)))[0].endswith(
+        ", 3 shards retried, 2 shards quarantined"
+    )
+
+
+@pytest.mark.parametrize(("second", "told"), [(9, []), (10, ["starting Ray…"])])
+def test_what_begins_is_told_where_nothing_was_for_ten_seconds(clock: Clock, second: float, told: list[str]) -> None:
+    stream = io.StringIO()
+    with progress_to(stream) as show:
+        clock.now = second
+        show.begin("starting Ray")
+    assert stream.getvalue().splitlines() == told
+
+
+def test_a_terminal_says_what_goes_on_in_place_of_a_bar_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with progress_to(stream) as show:
+        show(DONE)
+        show.begin("timing single predictions")
+    assert "timing single predictions…" in stream.getvalue()
+
+
+def test_text_of_a_stage_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with progress_to(stream) as show:
+        show.begin("timing [bold]x[/]")
+    assert "timing [bold]x[/]…" in stream.getvalue()
+
+
+def test_without_progress_nothing_is_shown() -> None:
+    with no_progress() as show:
+        show(DONE)
+        show.begin("anything")

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from ortbatch.job import Job, job_schema
-from ortbatch.job.later import LATER
 from ortbatch.job.schema import expected, keys_of
 from ortbatch.metrics.reference import KNOWN, OPERATING
 
@@ -16,20 +15,13 @@ CELLS = [
     for line in DOCS.splitlines()
     if re.match(r"\| `[\w.*\[\]]+` \|", line)
 ]
-ROWS = {row[0].strip("`"): row for row in CELLS if len(row) == 6}
+ROWS = {row[0].strip("`"): row for row in CELLS if len(row) == 5}
 KEYS = dict(keys_of(SCHEMA))
 OF_MODEL = {key.replace("model.", "baselines.*.", 1) for key in KEYS if key.startswith("model.")}
 
 
 def path_of(key):
     return tuple(0 if part == "0" else part for part in key.replace("[]", ".0").split("."))
-
-
-def later(key):
-    """Whether the key, or one around it, only asks for a later feature."""
-    plain = key.replace(".*", "").replace("[]", "")
-    whole = {rule.key for rule in LATER if rule.whole_key}
-    return any(plain == name or plain.startswith(f"{name}.") for name in whole)
 
 
 def test_each_key_of_the_schema_is_documented_and_no_other():
@@ -50,19 +42,12 @@ def test_the_documented_default_is_that_of_the_schema(key):
         assert (json.loads(default) if default else None) == KEYS[key].get("default")
 
 
-@pytest.mark.parametrize("key", ROWS)
-def test_the_documented_availability_is_that_of_the_table(key):
-    plain = key.replace(".*", "").replace("[]", "")
-    partly = any(rule.key == plain for rule in LATER)
-    assert ROWS[key][4] == ("later" if later(key) else "partly" if partly else "yes")
-
-
 def test_a_row_of_the_table_is_not_empty():
-    assert all(row[3] and row[5] for row in ROWS.values())
+    assert all(row[3] and row[4] for row in ROWS.values())
 
 
 @pytest.mark.parametrize("key", [key for key in ROWS if "*" not in key and "[]" not in key])
-def test_the_documented_example_is_read_or_refused_as_later(load, problems, key):
+def test_the_documented_example_is_read(load, key):
     base = "name: n\nmodel: m\ndata: {path: d, label: y, classes: [ham, spam]}\n"
     overrides = [f"{key}={ROWS[key][3].strip('`')}"]
     if key.startswith("model.transform."):
@@ -71,12 +56,9 @@ def test_the_documented_example_is_read_or_refused_as_later(load, problems, key)
         overrides = ["data.sample.rows=1", *overrides]
     if key.startswith("checks.") and key != "checks.training_data":
         overrides = ["checks.training_data=d", *overrides]
-    if key == "tracking.experiment":
+    if key.startswith("tracking.mlflow."):
         overrides = ["tracking.mlflow=u", *overrides]
-    if later(key):
-        assert all(": not available yet: " in problem for problem in problems(base, overrides=overrides))
-    else:
-        assert isinstance(load(base, overrides=overrides), Job)
+    assert isinstance(load(base, overrides=overrides), Job)
 
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(name:.*?)```", DOCS, re.DOTALL))

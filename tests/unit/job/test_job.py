@@ -231,7 +231,7 @@ def test_a_share_of_rows_is_exact_for_any_number_of_rows():
 def test_the_public_names_are_these():
     assert set(ortbatch.job.__all__) == {
         "Baseline", "ChecksSpec", "DataSpec", "ExecutionSpec", "ExpectSpec", "Gate", "InputSpec", "Job", "LatencySpec",
-        "MetricRef", "ModelSpec", "Operator", "OutputSpec", "PredictionsSpec", "SampleSpec", "SliceSpec",
+        "MetricRef", "MlflowSpec", "ModelSpec", "Operator", "OutputSpec", "PredictionsSpec", "SampleSpec", "SliceSpec",
         "TrackingSpec", "TransformSpec", "job_schema", "load_job", "redact", "redacted",
     }  # fmt: skip
 

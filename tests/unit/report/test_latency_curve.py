@@ -15,11 +15,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
-from ortbatch.errors import ReportError
 from ortbatch.metrics.latency import LatencyHistogram
 from ortbatch.metrics.timed import TimedBatches, WarmUp
 from ortbatch.report.latency_curve import CurveFacts, Host, LatencyCurve, curve_of
-from ortbatch.report.latency_curve_plot import curve_svg, require_plots
+from ortbatch.report.latency_curve_plot import curve_svg
 from ortbatch.report.latency_curve_schema import CURVE_SCHEMA, problems_of_curve
 from ortbatch.report.latency_curve_text import print_curve
 
@@ -207,13 +206,6 @@ def test_a_name_that_is_xml_cannot_break_the_picture() -> None:
     made = curve(timed(1, 1.0), job="a<b>&c")
     texts = {element.text for element in ElementTree.fromstring(curve_svg(made.data)).iter()}
     assert "a<b>&c: latency by batch size" in texts
-
-
-@pytest.mark.parametrize(("module", "package"), [("altair", "altair"), ("vl_convert", "vl-convert-python")])
-def test_without_the_extra_the_error_names_it(module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(ReportError, match=rf"a plot needs {package}: pip install 'ortbatch\[plot\]'"):
-        require_plots()
 
 
 def keys_of(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -1,24 +1,4 @@
-import re
-
 import pytest
-
-from ortbatch.job.later import LATER
-
-BASE = {"model": "m", "data": "{path: d, label: y}"}
-
-ASKS = {
-    "tracking": ("tracking", '{mlflow: "http://localhost:5000"}'),
-}
-
-
-@pytest.mark.parametrize("key", ASKS)
-def test_a_later_feature_is_refused_with_its_line_and_key(problems, key):
-    section, value = ASKS[key]
-    lines = {**BASE, section: value}
-    (only,) = problems("name: n\n" + "".join(f"{name}: {text}\n" for name, text in lines.items()))
-    line = 2 + list(lines).index(section)
-    assert only.startswith(f"job.yaml:{line}: {key}: not available yet: ")
-    assert only.endswith("; this version refuses it rather than ignore it, so take it out")
 
 
 def test_an_earlier_run_and_a_gate_against_it_are_available(load, digits):
@@ -40,21 +20,46 @@ def test_an_earlier_run_and_a_gate_against_it_are_available(load, digits):
         ("checks: {training_data: d, leakage: 1}", "checks.leakage: expected true/false, got 1 (integer)"),
         ("checks: {training_data: d, overfitting: 3}", "checks.overfitting: expected true/false or a mapping, got 3"),
         ("checks: {training_data: d, overfitting: {rows: some}}", "checks.overfitting.rows: expected a whole number"),
-        ("tracking: {mlflow: 3}", "tracking.mlflow: expected text, got 3 (integer)"),
+        ("tracking: {mlflow: 3}", "tracking.mlflow: expected text or a mapping, got 3 (integer)"),
+        ("tracking: {}", "tracking.mlflow: missing; expected text or a mapping"),
+        ("tracking: {mlflow: {experiment: e}}", "tracking.mlflow.uri: missing; expected text"),
+        ("tracking: {mlflow: {uri: u, tags: {team: 3}}}", "tracking.mlflow.tags.team: expected text, got 3 (integer)"),
+        ("tracking: {mlflow: {uri: u, runname: r}}", "tracking.mlflow.runname: unknown key `runname`; did you mean"),
         ("gates: [{metric: f1, versus: p}]", "gates[0]: `versus` and `max_drop` go together"),
         ("gates: [{metric: f1, versus: p, max_drop: -1}]", "gates[0].max_drop: expected at least 0, got -1"),
     ],
 )
-def test_the_shape_of_later_sections_is_checked(problem, text, said):
+def test_the_shape_of_each_section_is_checked(problem, text, said):
     assert problem(f"{text}\n").startswith(f"job.yaml:4: {said}")
 
 
 @pytest.mark.parametrize("text", ["baselines: {}", "checks:", "predictions: ~", "tracking: null"])
-def test_an_empty_later_section_asks_for_nothing(load, digits, text):
+def test_an_empty_section_asks_for_nothing(load, digits, text):
     assert load(f"{digits}{text}\n") == load(digits)
 
 
-def test_every_line_of_the_table_is_about_a_key_that_exists():
-    asked = {re.sub(r"\[0\]|(?<=baselines)\.\w(?=\.)", "", key) for key in ASKS}
-    asked |= {"gates.metric"}
-    assert {later.key for later in LATER} <= asked
+def test_the_uri_of_a_tracker_is_its_short_form(load, digits):
+    long = load(f"{digits}tracking: {{mlflow: {{uri: 'http://h:5000'}}}}\n")
+    assert load(f"{digits}tracking: {{mlflow: 'http://h:5000'}}\n") == long
+    assert (long.tracking.mlflow.uri, long.tracking.mlflow.experiment, long.tracking.mlflow.tags) == (
+        "http://h:5000",
+        None,
+        {},
+    )
+
+
+def test_secrets_of_a_tracker_do_not_reach_the_resolved_job(load, digits):
+    tags = "{from: 's3://key:hush@bucket/x'}"
+    job = load(f"{digits}tracking: {{mlflow: {{uri: 'http://me:hush@h:5000', tags: {tags}}}}}\n")
+    assert "hush" not in str(job.resolved()["tracking"])
+
+
+@pytest.mark.parametrize("uri", ["models:/fraud@champion", "models:/fraud/3", "runs:/abc/model", "s3://b/m.onnx"])
+def test_a_uri_of_a_registry_is_no_path(load, digits, uri):
+    job = load(digits, overrides=[f"model.path={uri}"])
+    assert job.locate(job.model.path) == uri
+
+
+def test_one_key_of_a_tracker_can_be_set_on_its_short_form(load, digits):
+    job = load(f"{digits}tracking: {{mlflow: u}}\n", overrides=["tracking.mlflow.experiment=nightly"])
+    assert (job.tracking.mlflow.uri, job.tracking.mlflow.experiment) == ("u", "nightly")
