@@ -44,6 +44,12 @@ def test_no_control_is_shown_that_does_nothing(page_without_script: Page, made: 
 
 def test_folded_tables_unfold(page_without_script: Page, made: Made) -> None:
     page_without_script.goto(made.url)
-    fold = page_without_script.locator("details:not([open])").first
-    fold.locator("summary").first.click()
-    assert fold.locator("table, p, ul, dl").first.is_visible()
+    closed = page_without_script.locator("details:not([open])")
+    before = closed.count()
+    # What is inside is told by the element itself: a locator looks again, and an open fold is no closed one.
+    fold = closed.first.element_handle()
+    inside = fold.query_selector("table, p, ul, dl")
+    assert not inside.is_visible()
+    fold.query_selector("summary").click()
+    assert inside.is_visible()
+    assert closed.count() == before - 1

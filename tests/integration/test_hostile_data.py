@@ -185,13 +185,13 @@ LABELS: dict[str, tuple[Change, str]] = {
     "text without classes": (rows(y=TEXT), r"label column `y` holds strings.*`data.classes`"),
     "text of other classes": (
         all_of(rows(y=TEXT), data_key(classes=["ham", "spam"])),
-        r"none of the first 20 rows .*unknown_label: 20.*holds a, b; classes, by name: ham, spam",
+        r"none of the first 20 rows .*unknown_label: 20.*holds a, b; expected, by name: ham, spam",
     ),
     "text that is none": (
         all_of(rows(y=NO_UTF8), data_key(classes=["ham", "spam"])), r"unknown_label: 20.*text that is not UTF-8"
     ),
     "long text": (
-        all_of(rows(y=pa.array(["x" * 10_000] * ROWS)), data_key(classes=["ham", "spam"])), "holds x{40}; classes"
+        all_of(rows(y=pa.array(["x" * 10_000] * ROWS)), data_key(classes=["ham", "spam"])), "holds x{40}; expected"
     ),
     "text in one file": (rows("b.parquet", y=TEXT), r"b\.parquet: .*`y` holds string; in the first file .* int64"),
     "booleans by foreign names": (

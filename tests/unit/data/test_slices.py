@@ -121,7 +121,7 @@ def test_a_text_that_is_not_utf_8_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "by_bins", "said"),
     [
-        (pa.float32(), False, "holds float; floats cut rows by bins only: `{column: c, bins: [0, 10, 100]}`."),
+        (pa.float32(), False, "holds float; floats cut rows by bins only: write `{column: c, bins: [0, 10, 100]}`."),
         (pa.string(), True, "holds string; `bins` are for numbers. Take `bins` out."),
         (pa.bool_(), True, "holds bool; `bins` are for numbers. Take `bins` out."),
         (pa.date32(), True, "holds date32[day]; `bins` are for numbers. Take `bins` out."),

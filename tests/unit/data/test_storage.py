@@ -119,7 +119,7 @@ def test_only_what_may_pass_is_worth_a_retry(error: OSError, kind: type[Exceptio
 
 def test_messages_have_no_secret() -> None:
     error = storage_error("s3://key:secret@bucket/a", OSError("failed at s3://key:secret@bucket/a?sig=abc"))
-    assert str(error) == "s3://***@bucket/a: cannot be read: failed at s3://***@bucket/a?sig=***"
+    assert str(error) == "s3://***@bucket/a: cannot be read: failed at s3://***@bucket/a?sig=***. Try again later."
 
 
 @pytest.mark.parametrize(("name", "there"), [("f", True), ("", True), ("none", False), ("f/x", False)])
