@@ -60,7 +60,7 @@ def test_killed_at_random_moments_it_goes_on_behind_its_last_segment(tmp_path: P
     report = report_in(run)
     assert lasting(report) == lasting(undisturbed.data)
     assert report["provenance"]["restored_shards"] == done[-1]
-    assert sorted(path.name for path in run.iterdir()) == ["metrics.csv", "plan.json", "report.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["metrics.csv", "plan.json", "report.html", "report.json"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
