@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ortbatch.report.choose import ThresholdChoice
 
 _ENGINES = ("auto", "ray", "inline")
-_QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
+QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
 
 @dataclass(frozen=True)
@@ -326,6 +326,6 @@ def _single_setup(prepared: Prepared, completed: Completed) -> SingleSetup:
 
     job = prepared.job
     gated = [g.metric.name.rpartition(".")[2] for g in job.gates if g.metric.name.startswith("latency.single.")]
-    needed = max((rows_for_quantile(_QUANTILES[name]) for name in gated if name in _QUANTILES), default=0)
+    needed = max((rows_for_quantile(QUANTILES[name]) for name in gated if name in QUANTILES), default=0)
     shard = pick_row_groups(prepared.plan, [left_out.shard for left_out in completed.quarantined])
     return SingleSetup(shard, max(SAMPLES, needed), job.latency.threads, job.latency.max_seconds)

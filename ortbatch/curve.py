@@ -15,7 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from ortbatch.errors import OrtbatchError
-from ortbatch.job import Job, load_job
+from ortbatch.job import Job
+from ortbatch.job.load import job_of
 from ortbatch.report.latency_curve import CurveFacts, Host, LatencyCurve, curve_of
 from ortbatch.report.latency_curve_schema import problems_of_curve
 
@@ -77,10 +78,7 @@ def latency_curve(
     from ortbatch.engine.sweep import SweepSetup
     from ortbatch.engine.sweep import sweep as timed_by
 
-    if not isinstance(job, Job):
-        job = load_job(job, variables or {}, overrides)
-    elif variables or overrides:
-        raise ValueError("variables and overrides are for job files; build the Job with them")
+    job = job_of(job, variables or {}, overrides)
     asked = sweep or Sweep()
     prepared = prepare(_model_and_rows(job))
     fixed = prepared.evaluation.batch_size if prepared.batch_size_by == "model" else None

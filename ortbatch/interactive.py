@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ortbatch.api import Options, publish, run_job
-from ortbatch.job import Job, load_job
+from ortbatch.job import Job
+from ortbatch.job.load import job_of
 from ortbatch.report.report import Report
 
 
@@ -36,10 +37,7 @@ def run(
     Raises:
         OrtbatchError: one of its kinds; see `ortbatch.errors`.
     """
-    if not isinstance(job, Job):
-        job = load_job(job, variables or {}, overrides)
-    elif variables or overrides:
-        raise ValueError("variables and overrides are for job files; build the Job with them")
+    job = job_of(job, variables or {}, overrides)
     options = options or Options()
     return _shown(job, options) if progress else _run(job, options)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ortbatch.api import Options, choose_engine
+from ortbatch.api import QUANTILES, Options, choose_engine
 from ortbatch.earlier import baselines_of
 from ortbatch.errors import OrtbatchError
 from ortbatch.job import Gate, Job
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ortbatch.engine.rehearsal import Forecast, Rehearsal
     from ortbatch.engine.training import Training
 
-_QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
 _SHARES = {
     "accuracy": "rows",
     "recall": "rows of the class",
@@ -86,8 +85,8 @@ def needed(gate: Gate, rows: int, batch_size: int) -> tuple[str, bool]:
         batch_size: rows of a batch.
     """
     kind, _, statistic = gate.metric.name.rpartition(".")
-    if kind in ("latency.batch", "latency.single") and statistic in _QUANTILES:
-        least = rows_for_quantile(_QUANTILES[statistic])
+    if kind in ("latency.batch", "latency.single") and statistic in QUANTILES:
+        least = rows_for_quantile(QUANTILES[statistic])
         if kind == "latency.single":
             return f"{least:,} single predictions, which are timed", False
         batches = math.ceil(rows / batch_size)

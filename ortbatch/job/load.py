@@ -25,3 +25,17 @@ def load_job(path: str | Path, variables: Mapping[str, str] | None = None, overr
     path = Path(path)
     tree = override(read_document(path), overrides)
     return build(Job, tree, path.parent.absolute(), variables or {})
+
+
+def job_of(job: Job | str | Path, variables: Mapping[str, str], overrides: Sequence[str]) -> Job:
+    """A job as Python users give it: itself, or its file with what fills and overrides it.
+
+    Raises:
+        JobError: as `load_job` does.
+        ValueError: if a `Job` comes with either; it is built with them.
+    """
+    if not isinstance(job, Job):
+        return load_job(job, variables, overrides)
+    if variables or overrides:
+        raise ValueError("variables and overrides are for job files; build the Job with them")
+    return job
