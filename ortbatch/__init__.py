@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ortbatch.version import VERSION
+
 if TYPE_CHECKING:
     from ortbatch.api import Options, pick_threshold, read_report
     from ortbatch.curve import Sweep, latency_curve
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from ortbatch.metrics.operating import Aim
     from ortbatch.report.report import Report
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "Aim", "Job", "Options", "OrtbatchError", "Report", "Sweep", "__version__", "compare", "history", "latency_curve",
     "load_job", "pick_threshold", "read_report", "run",

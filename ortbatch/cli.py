@@ -25,6 +25,7 @@ from ortbatch.init_command import init_command
 from ortbatch.latency_command import latency_command
 from ortbatch.run_command import run_command
 from ortbatch.schema_command import schema_command
+from ortbatch.submit_command import logs_command, status_command, stop_command, submit_command
 from ortbatch.terminal import drawn, put, reader_has_left, say, tell
 from ortbatch.track_command import track_command
 from ortbatch.verdict import for_ci, leave, print_report, shown_path, write_for_ci
@@ -60,13 +61,18 @@ def program() -> None:
     try:
         main()
     except SystemExit as leave:
-        if not any(thread.name == STREAM for thread in threading.enumerate()):
-            raise
-        # The interpreter must not be taken down around what it runs.
-        with suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(leave.code if isinstance(leave.code, int) else _UNEXPECTED)
+        end_process(leave.code if isinstance(leave.code, int) else _UNEXPECTED)
+
+
+def end_process(code: int) -> None:
+    """End this process with a code, now, whatever its streams are doing."""
+    if not any(thread.name == STREAM for thread in threading.enumerate()):
+        sys.exit(code)
+    # The interpreter must not be taken down around what it runs.
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -209,6 +215,10 @@ _commands.add_command(compare_command)
 _commands.add_command(history_command)
 _commands.add_command(latency_command)
 _commands.add_command(schema_command)
+_commands.add_command(submit_command)
+_commands.add_command(status_command)
+_commands.add_command(logs_command)
+_commands.add_command(stop_command)
 _commands.add_command(track_command)
 
 

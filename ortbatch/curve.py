@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 
-from ortbatch.errors import OrtbatchError
+from ortbatch.errors import JobError, OrtbatchError, Problem
 from ortbatch.job import Job
 from ortbatch.job.load import job_of
+from ortbatch.job.model_spec import StoredSpec
 from ortbatch.report.latency_curve import CurveFacts, Host, LatencyCurve, curve_of
 from ortbatch.report.latency_curve_schema import problems_of_curve
+from ortbatch.version import versions_of
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _DOTS = ("...", "…")
@@ -79,6 +80,9 @@ def latency_curve(
     from ortbatch.engine.sweep import sweep as timed_by
 
     job = job_of(job, variables or {}, overrides)
+    if isinstance(job.model, StoredSpec):
+        said = "scores are stored, so there is no model to time. Give a job whose `model.path` names one."
+        raise JobError([Problem(job.name, "model.scores", said)])
     asked = sweep or Sweep()
     prepared = prepare(_model_and_rows(job))
     fixed = prepared.evaluation.batch_size if prepared.batch_size_by == "model" else None
@@ -111,7 +115,7 @@ def _model_and_rows(job: Job) -> Job:
 def _host() -> Host:
     from ortbatch.engine.host import available_cpus, cpu_name
 
-    return Host(cpu_name(), available_cpus(), {name: metadata.version(name) for name in _VERSIONED})
+    return Host(cpu_name(), available_cpus(), versions_of(_VERSIONED))
 
 
 def _check_rising(what: str, numbers: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ortbatch.data.storage import read_bytes
+from ortbatch.data.storage import read_bytes, read_start
 from ortbatch.engine.folder import REPORT, RunFolder
 from ortbatch.engine.runs import is_pattern, runs_below, runs_named, same_folder
 from ortbatch.errors import DataError, JobError, OrtbatchError, Problem, ReportError, StorageError
@@ -22,11 +22,12 @@ from ortbatch.metrics.pairs import PairedRows
 from ortbatch.metrics.reference import OPERATING, check, is_fidelity
 from ortbatch.report.compare import OLD, Comparison, compare_reports, other_rows
 from ortbatch.report.gates import look_up
-from ortbatch.report.glance import glance
+from ortbatch.report.glance import glance, glance_at_start
 from ortbatch.report.history import Glanced, History, history_of
 from ortbatch.report.report import Report
 
 _SKIPPED = 5
+_START_BYTES = 16_384
 
 
 def run_folder(run: str) -> RunFolder:
@@ -136,12 +137,32 @@ def history(folder: str, *, metrics: Sequence[str] = (), limit: int | None = Non
     also += ("fidelity",) if any(is_fidelity(ref.name) for ref in refs) else ()
     also += tuple({ref.name.partition(".")[0]: None for ref in refs if is_of_checks(ref.name)})
     runs, closed = runs_below(folder)
-    # The counts of scores are read once it is known of which runs.
-    found = [
-        *(_glanced(run, also, scores=False) for run in runs),
-        *(Glanced(redact(path), None, why) for path, why in closed),
-    ]
-    return history_of(redact(folder), found, refs, limit)
+    found, older = _newest(runs, also, len(runs) if limit is None else limit)
+    found += [Glanced(redact(path), None, why) for path, why in closed]
+    return history_of(redact(folder), found, refs, limit, older)
+
+
+def _newest(runs: Sequence[RunFolder], also: tuple[str, ...], limit: int) -> tuple[list[Glanced], int]:
+    """The newest runs and the one before them, all that cannot be read, and the number of the others.
+
+    Of those others no more is read than which they are; the counts of scores are read once it is known of which runs.
+    """
+    found, dated = [], []
+    for run in runs:
+        head = _glanced(run, also, scores=False) if limit >= len(runs) else _head(run)
+        if head.when is None:
+            found.append(head)
+        else:
+            dated.append((head.when, head, run))
+    dated.sort(key=lambda item: item[0], reverse=True)
+    readable = 0
+    for place, (_, head, run) in enumerate(dated):
+        if readable > limit:
+            return found, len(dated) - place
+        whole = _glanced(run, also, scores=False) if limit < len(runs) else head
+        readable += not whole.lacks
+        found.append(whole)
+    return found, 0
 
 
 def metrics_of(names: Iterable[str]) -> list[MetricRef]:
@@ -159,6 +180,16 @@ def _glanced(run: RunFolder, also: tuple[str, ...] = (), *, scores: bool) -> Gla
         return Glanced(path, glance(read_bytes(run.file(REPORT)), path, also, scores=scores), again=again)
     except (ReportError, DataError) as error:
         return Glanced(path, None, str(error).removeprefix(f"{path}: "))
+
+
+def _head(run: RunFolder) -> Glanced:
+    """Which run it is and how it ended; the whole report is read where its start does not say it."""
+    path = run.file(REPORT)
+    try:
+        found = glance_at_start(read_start(path, _START_BYTES))
+    except DataError:
+        found = None
+    return _glanced(run, scores=False) if found is None else Glanced(redact(path), found)
 
 
 def baselines_of(job: Job, own: RunFolder | None) -> dict[str, Any]:
@@ -214,17 +245,15 @@ def _by_age(runs: Sequence[RunFolder], baseline: RunBaseline, skipped: list[str]
         return list(runs)
     dated = []
     for run in runs:
-        glanced = _glanced(run, scores=False)
+        glanced = _head(run)
         if glanced.report is None:
             skipped.append(f"{glanced.path}: {glanced.why}")
             continue
-        about = glanced.report.get("run")
-        started = about.get("started_at") if isinstance(about, dict) else None
-        if not isinstance(about, dict) or not isinstance(started, str):
+        if glanced.when is None:
             skipped.append(f"{glanced.path}: not a valid report: no `run.started_at`")
         elif baseline.pick == "latest" or glanced.report.get("status") == "passed":
-            dated.append((started, str(about.get("id")), run))
-    return [run for _, _, run in sorted(dated, key=lambda item: item[:2], reverse=True)]
+            dated.append((glanced.when, run))
+    return [run for _, run in sorted(dated, key=lambda item: item[0], reverse=True)]
 
 
 def _entry(report: Report, refs: Iterable[MetricRef]) -> dict[str, Any]:

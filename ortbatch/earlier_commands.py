@@ -8,6 +8,7 @@ import click
 
 from ortbatch.terminal import drawn, put, say
 
+_MOST_LINES = 50
 _HTML = click.option(
     "--html",
     "html",
@@ -79,7 +80,9 @@ def _loss(entry: str) -> tuple[str, float]:
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Show this metric; may be given several times."
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs; the table shows 50 if unsaid."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON.")
 @_HTML
 def history_command(folder: str, metrics: tuple[str, ...], limit: int | None, as_json: bool, html: str | None) -> None:
@@ -91,7 +94,9 @@ def history_command(folder: str, metrics: tuple[str, ...], limit: int | None, as
         metrics_of(metrics)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    found = history(folder, metrics=metrics, limit=limit)
+    # A table of a thousand lines is for no eyes, and laying it out takes longer than reading the runs.
+    for_eyes = _MOST_LINES if html is None and not as_json else None
+    found = history(folder, metrics=metrics, limit=limit or for_eyes)
     if html is not None:
         from ortbatch.report.page.history_page import history_page
 

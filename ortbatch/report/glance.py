@@ -19,6 +19,7 @@ from ortbatch.report.build import SCHEMA_VERSION
 
 _DECODER = json.JSONDecoder()
 _HISTOGRAM = ("cell", "negative_0", "positive_0", "negative_1", "positive_1")
+_HEAD = ("schema_version", "status", "run")
 _SMALL = ("schema_version", "status", "run", "coverage", "quality", "thresholds", "latency", "throughput", "provenance")
 
 
@@ -35,7 +36,7 @@ def glance(text: bytes, path: str, also: tuple[str, ...] = (), *, scores: bool =
         ReportError: if it is no report, or one of another version.
     """
     try:
-        report = _found(text.decode(), also, scores=scores)
+        report = _found(text.decode(), (*_SMALL, *also), also, scores=scores)
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{redact(path)}: not a report: {error}; give the folder of a run") from None
     version = report.get("schema_version")
@@ -47,13 +48,22 @@ def glance(text: bytes, path: str, also: tuple[str, ...] = (), *, scores: bool =
     return report
 
 
-def _found(text: str, also: tuple[str, ...], *, scores: bool) -> dict[str, Any]:
+def glance_at_start(start: bytes) -> dict[str, Any] | None:
+    """Which run a report is of and how it ended, from the start of its text; None if that does not say it."""
+    try:
+        found = _found(start.decode(errors="replace") + "\n}\n", _HEAD, (), scores=False)
+    except (ValueError, RecursionError):
+        return None
+    return found if found.get("schema_version") == SCHEMA_VERSION and found.keys() == set(_HEAD) else None
+
+
+def _found(text: str, keys: tuple[str, ...], also: tuple[str, ...], *, scores: bool) -> dict[str, Any]:
     if not text.startswith('{\n  "schema_version": ') or not text.endswith("\n}\n"):
         whole = json.loads(text)
         return dict(whole) if isinstance(whole, dict) else {}
     found: dict[str, Any] = {}
     last = 0
-    for key in dict.fromkeys((*_SMALL, *also)):
+    for key in dict.fromkeys(keys):
         # In the order of the file, mostly: what is behind need not be searched again.
         at = _after(text, key, 2, last, len(text))
         at = at if at >= 0 else _after(text, key, 2, 0, last)

@@ -53,9 +53,21 @@ class Glanced:
     why: str = ""
     again: Callable[[], Glanced] | None = None
 
+    @property
+    def lacks(self) -> str:
+        """What a list of runs cannot do without; empty if all is there."""
+        return self.why if self.report is None else _lacks(self.report)
+
+    @property
+    def when(self) -> tuple[str, str] | None:
+        """Time of the run and its id, by which runs are in order; None if the report has none."""
+        about = (self.report or {}).get("run")
+        started = about.get("started_at") if isinstance(about, dict) else None
+        return (started, str(about.get("id"))) if isinstance(about, dict) and isinstance(started, str) else None
+
 
 def history_of(
-    folder: str, found: Iterable[Glanced], metrics: Sequence[MetricRef], limit: int | None = None
+    folder: str, found: Iterable[Glanced], metrics: Sequence[MetricRef], limit: int | None = None, older: int = 0
 ) -> History:
     """The runs below a folder.
 
@@ -64,11 +76,12 @@ def history_of(
         found: their reports, in any order.
         metrics: to show; none: those of the tasks that occur.
         limit: newest runs to show; None: all.
+        older: runs before all of these, which nobody looks at.
     """
     readable: list[tuple[str, str, Glanced]] = []
     unreadable = []
     for each in found:
-        why = each.why if each.report is None else _lacks(each.report)
+        why = each.lacks
         if each.report is None or why:
             unreadable.append({"path": each.path, "why": why})
         else:
@@ -93,7 +106,7 @@ def history_of(
             "folder": folder,
             "metrics": [str(ref) for ref in refs],
             "runs": rows[len(rows) - shown :],
-            "left_out": len(readable) - shown,
+            "left_out": len(readable) - shown + older,
             "unreadable": sorted(unreadable, key=lambda item: item["path"]),
         }
     )

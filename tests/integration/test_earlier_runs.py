@@ -243,6 +243,28 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path: Path) -> None:
     assert len(found["runs"]) == 1
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6])
+def test_the_newest_runs_are_the_last_of_all(tmp_path: Path, limit: int) -> None:
+    for number in range(6):
+        write_run(tmp_path / str(number), f"2026-11-2{number}T00:00:00Z", 40 + number)
+    # Newest of all, and not to be read.
+    lacking = {"schema_version": 1, "status": "passed", "run": {"id": "x", "started_at": "2026-12-01T00:00:00Z"}}
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / "report.json").write_text(json.dumps(lacking))
+    every, newest = ortbatch.history(str(tmp_path)), ortbatch.history(str(tmp_path), limit=limit)
+    assert list(newest.runs) == list(every.runs[-limit:])
+    assert (newest.data["left_out"], newest.data["unreadable"]) == (6 - limit, every.data["unreadable"])
+
+
+def test_a_table_shows_the_newest_fifty_and_json_all(tmp_path: Path) -> None:
+    for number in range(53):
+        write_run(tmp_path / str(number), f"2026-{1 + number // 28:02}-{1 + number % 28:02}T00:00:00Z")
+    shown, found = call("history", tmp_path).out, json.loads(call("history", tmp_path, "--json").out)
+    assert "3 older runs are not shown (--limit)." in shown
+    assert (found["runs"][3]["run"] in shown, found["runs"][2]["run"] in shown) == (True, False)
+    assert (len(found["runs"]), found["left_out"]) == (53, 0)
+
+
 def test_history_of_real_runs_shows_their_metrics_and_no_drift_of_the_same_data(job: Path) -> None:
     night(job, "1")
     date(job, "1", "2026-11-20T00:00:00Z")
