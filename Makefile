@@ -14,14 +14,18 @@ BENCH_ARGS :=
 SOAK_ARGS :=
 FUZZ_ARGS :=
 
-.PHONY: help demo test check docs soak fuzz coverage bench clean
+.PHONY: help demo demo-s3 test check docs soak fuzz coverage bench clean
 
 help:  ## what make can do
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: $(VENV)/.with-torch  ## install, make the digits model and its data, evaluate it, say where the report is
 	$(BIN)/python jobs/digits/prepare.py
 	$(BIN)/ortbatch run jobs/digits/job.yaml --engine ray
+
+demo-s3: $(VENV)/.with-test  ## install, start an S3 server, run the digits job with all of it in a bucket
+	$(BIN)/python jobs/digits/prepare.py
+	$(BIN)/python jobs/remote/demo.py
 
 # Tests that end processes, nodes and drivers run alone, after all others.
 test: $(VENV)/.with-test $(SERVERS)/.with-servers  ## install, run all tests; PYTEST_ARGS="-k latency" chooses

@@ -27,7 +27,8 @@ from benchmarks.workloads import WORKLOADS
 from ortbatch.data.plan import Shard
 from ortbatch.engine.cluster import RayFleet, Worker
 from ortbatch.engine.count import Answers, Count, Outcome
-from ortbatch.engine.driver import Completed, Fleet, drive
+from ortbatch.engine.driver import Completed, drive
+from ortbatch.engine.fleet import Fleet
 from ortbatch.engine.inline import InlineFleet
 from ortbatch.engine.pool import LeaseDone
 from ortbatch.engine.prepare import prepare

@@ -184,7 +184,6 @@ def _evaluate(
     from ortbatch.engine.checks import run_checks
     from ortbatch.engine.driver import Steering, drive
     from ortbatch.engine.passes import Passes
-    from ortbatch.facts import Latencies
 
     prepared, training = job
     engine, why = choose_engine(prepared, options)
@@ -203,12 +202,23 @@ def _evaluate(
             if training is not None:
                 options.begin("checking against the training data")
             checked = run_checks(prepared, training, completed, Passes(fleet, stop, options.tell)) if training else None
-        setup = _single_setup(prepared, completed)
-        options.begin("timing single predictions")
-        single = fleet.measure(setup)
-        timed = [place for place, baseline in enumerate(prepared.baselines) if baseline.model.source is not None]
-        beside = {prepared.evaluation.baselines[place].name: fleet.measure_baseline(place, setup) for place in timed}
-        return completed, Latencies(single, beside), {**fleet.describe(), "by": why}, checked
+        latencies = _latencies(prepared, completed, fleet, options)
+        return completed, latencies, {**fleet.describe(), "by": why}, checked
+
+
+def _latencies(prepared: Prepared, completed: Completed, fleet: PassFleet, options: Options) -> Latencies:
+    """Single predictions of the model and of each baseline that has a session; none where scores are stored."""
+    from ortbatch.engine.latency import nothing_timed
+    from ortbatch.facts import Latencies
+
+    if prepared.joined is not None:
+        return Latencies(nothing_timed(prepared.job.latency.threads), {})
+    setup = _single_setup(prepared, completed)
+    options.begin("timing single predictions")
+    single = fleet.measure(setup)
+    timed = [place for place, baseline in enumerate(prepared.baselines) if baseline.model.source is not None]
+    beside = {prepared.evaluation.baselines[place].name: fleet.measure_baseline(place, setup) for place in timed}
+    return Latencies(single, beside)
 
 
 def check(job: Job) -> Prepared:

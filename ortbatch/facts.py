@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
 from ortbatch.data.binding import InputBinding
@@ -17,6 +16,7 @@ from ortbatch.metrics.tally import Tally
 from ortbatch.model.source import ModelSource
 from ortbatch.model.torch_model import TorchSource
 from ortbatch.report.build import RunFacts
+from ortbatch.version import versions_of
 
 _MANY_DISAGREE = 0.05
 _VERSIONED = ("ortbatch", "onnxruntime", "numpy", "pyarrow", "scikit-learn", "onnx", "ray")
@@ -72,7 +72,16 @@ def run_facts(
         findings=_findings(prepared, completed.state.tally),
         provenance=_provenance(prepared, completed, engine),
         baseline_facts=_of_baselines(prepared, latencies),
+        join=_join(prepared),
     )
+
+
+def _join(prepared: Prepared) -> dict[str, Any] | None:
+    join, joined = prepared.evaluation.inputs.join, prepared.joined
+    if join is None or joined is None:
+        return None
+    about = {"column": join.column, "model_sha256": joined.model_sha256, "whole": joined.whole}
+    return {**about, **asdict(joined.met)}
 
 
 def _of_baselines(prepared: Prepared, latencies: Latencies) -> dict[str, dict[str, Any]]:
@@ -159,8 +168,9 @@ def _predictions(prepared: Prepared, completed: Completed) -> dict[str, Any] | N
     kept, parts = prepared.evaluation.kept, completed.state.parts
     if kept is None:
         return None
-    columns = schema_of(kept).names
-    return {"folder": FOLDER, "files": len(parts), "rows": sum(part.rows for part in parts), "columns": columns}
+    columns, asked = schema_of(kept).names, prepared.job.predictions
+    folder = FOLDER if asked is None or asked.path is None else redact(asked.path)
+    return {"folder": folder, "files": len(parts), "rows": sum(part.rows for part in parts), "columns": columns}
 
 
 def _quarantined(prepared: Prepared, left_out: LeftOut) -> dict[str, Any]:
@@ -178,6 +188,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
         "model": {
             "path": redact(prepared.job.model.path),
             "sha256": model.sha256,
+            **({} if prepared.joined is None else {"scores_of": prepared.joined.model_sha256}),
             **({} if model.source.registered is None else {"registered": model.source.registered.as_json()}),
             "bytes": model.source.size,
             "producer": model.graph.producer,
@@ -207,7 +218,7 @@ def _provenance(prepared: Prepared, completed: Completed, engine: Mapping[str, o
             "streams": tuning.streams,
             "ladder": [asdict(rung) for rung in tuning.rungs],
         },
-        "versions": {name: metadata.version(name) for name in _VERSIONED},
+        "versions": versions_of(_VERSIONED),
         "engine": {**workers, "workers_joined": completed.workers},
         "host": host,
         "retries": completed.retries,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ortbatch.data.binding import InputBinding
     from ortbatch.engine.baselines import Baseline
+    from ortbatch.engine.joining import JoinFacts
     from ortbatch.engine.prepared import Prepared, PreparedBaseline
 
 _HOW = {"job": "job", "name": "same name", "order": "file order"}
@@ -61,7 +62,7 @@ def _expected(found: Preflight) -> Iterator[str]:
         f"time, estimated: {seconds(expected.pass_s)} for the pass at {expected.rows_per_s:,.0f} rows/s, on "
         f"{layout.workers:,} × {layout.streams:,} streams of this machine"
         + (f"; {seconds(expected.start_s)} for Ray to start" if expected.start_s else "")
-        + f"; single predictions at most {seconds(latency)}"
+        + (f"; single predictions at most {seconds(latency)}" if found.prepared.joined is None else "")
     )
     parts = (("libraries", expected.base_bytes), ("sessions", expected.session_bytes),
              ("row groups", expected.groups_bytes), ("batches", expected.batch_bytes))  # fmt: skip
@@ -111,8 +112,11 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     console.print(Text(f"data: {plan.rows:,} rows in {len(plan.files):,} files, {len(plan.shards):,} shards"))
     graph, providers = prepared.model.graph, ", ".join(prepared.model.providers)
     maker = name(graph.producer) or "unknown producer"
-    console.print(Text(f"model: sha256 {prepared.model.sha256[:12]}, opset {graph.opset}, {maker}, {providers}"))
-    console.print(_binding(prepared))
+    if prepared.joined is None:
+        console.print(Text(f"model: sha256 {prepared.model.sha256[:12]}, opset {graph.opset}, {maker}, {providers}"))
+        console.print(_binding(prepared))
+    else:
+        console.print(Text(_joined(prepared.joined)))
     output = decision.output
     console.print(Text(f"output: {name(output.name)}, {output.kind} (by {output.inferred}), {output.columns} a row"))
     task = (
@@ -136,6 +140,15 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in sorted(rejected.items())) or "none rejected"
     good = len(prepared.decoded.labels)
     console.print(Text(f"first rows: {good + sum(rejected.values()):,} read, {good:,} good, {reasons}"))
+
+
+def _joined(joined: JoinFacts) -> str:
+    """Whose scores are stored, and how many rows have some."""
+    met = joined.met
+    return (
+        f"scores: {met.scored:,} stored ones of model {name(joined.model_sha256[:12])}; {met.matched:,} of "
+        f"{met.rows:,} rows have one by their id, {met.duplicate_ids:,} ids stand twice"
+    )
 
 
 def _beside(baseline: Baseline, about: PreparedBaseline) -> str:

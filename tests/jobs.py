@@ -37,6 +37,13 @@ def prepare_quantized(folder: Path) -> Path:
     return _prepare("quantized", folder)
 
 
+def prepare_nightly(folder: Path, rows: int = 2_400, *, first: str = "2026-11-23", nights: int = 1) -> Path:
+    """Makes the job in `folder` (about 6 s the first time) and returns its job.yaml; late.yaml lies beside it."""
+    job = _prepare("nightly", folder, "--rows", str(rows), "--first", first, "--nights", str(nights))
+    shutil.copy(JOBS / "nightly" / "late.yaml", folder)
+    return job
+
+
 def prepare_twice(prepare: Callable[[Path], Path], folder: Path) -> tuple[Path, Path]:
     """Two folders that hold the same job, each made by itself; the second holds a part of an older layout before."""
     one, two = folder / "one", folder / "two"

@@ -51,7 +51,7 @@ class S3:
     port: int
 
     def uri(self, path: str = "", *, bucket: str = BUCKET, key: str = KEY, secret: str = SECRET) -> str:
-        return _uri(self.port, path, bucket, key, secret)
+        return uri_at(self.port, path, bucket, key, secret)
 
     def filesystem(self) -> fs.S3FileSystem:
         """The server as pyarrow sees it; paths begin with the bucket."""
@@ -72,7 +72,7 @@ class S3:
         return {name: found.open_input_file(name).readall() for name in paths}
 
 
-def _uri(port: int, path: str, bucket: str, key: str, secret: str) -> str:
+def uri_at(port: int, path: str, bucket: str, key: str, secret: str) -> str:
     login = f"{quote(key, safe='')}:{quote(secret, safe='')}"
     options = f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
     return f"s3://{login}@{bucket}/{path}?{options}"
@@ -181,7 +181,7 @@ class ScriptedStore:
     headers: Message = field(default_factory=Message)
 
     def uri(self, path: str) -> str:
-        return _uri(self.port, path, BUCKET, KEY, SECRET)
+        return uri_at(self.port, path, BUCKET, KEY, SECRET)
 
     def carry_out(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         if method == "PUT":

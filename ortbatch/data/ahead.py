@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -71,3 +73,33 @@ class _Fetch(Generic[T]):
         """Make no more."""
         self._ended = True
         self._room.release()
+
+
+class Next(Generic[K, T]):
+    """One thing that is made in a thread of its own, because it is likely to be asked for next."""
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+        self._begun: tuple[K, Future[T]] | None = None
+
+    def begin(self, key: K, make: Callable[[], T]) -> None:
+        """Make it, once what was begun before is taken or was given up."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(1, thread_name_prefix="read-next")
+        self._begun = key, self._threads.submit(make)
+
+    def take(self, key: K) -> T | None:
+        """What was begun under this key, once it is made, or the exception in its place; None if nothing was."""
+        if self._begun is None or self._begun[0] != key:
+            return None
+        (_, making), self._begun = self._begun, None
+        return making.result()
+
+    def end(self) -> T | None:
+        """Make no more; returns what was made and not taken."""
+        begun, self._begun = self._begun, None
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+            self._threads = None
+        done = begun is not None and not begun[1].cancelled() and begun[1].exception() is None
+        return begun[1].result() if begun is not None and done else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from ortbatch.data.conditional import create_remote, is_known, replace_remote
+from ortbatch.data.retry import may_pass
 from ortbatch.data.storage import asked, content_of, exists, is_remote, local_path, locate, patiently, reason_of
 from ortbatch.errors import StorageError
 from ortbatch.job.redaction import redact
@@ -32,9 +33,7 @@ def write_bytes(uri: str, content: bytes) -> None:
         else:
             _placed(local_path(uri), content, os.replace)
     except OSError as error:
-        raise StorageError(
-            f"{redact(uri)}: cannot be written: {reason_of(error)}; give another place, or the right to write there"
-        ) from None
+        raise _not_written(uri, error) from None
 
 
 def create_bytes(uri: str, content: bytes) -> bool:
@@ -55,10 +54,15 @@ def create_bytes(uri: str, content: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise StorageError(
-            f"{redact(uri)}: cannot be written: {reason_of(error)}; give another place, or the right to write there"
-        ) from None
+        raise _not_written(uri, error) from None
     return True
+
+
+def _not_written(uri: str, error: OSError) -> StorageError:
+    what = "give another place, or the right to write there"
+    if is_remote(uri) and may_pass(error):
+        what = "it was tried for a while. Run the same command again when the store answers: what was done is kept"
+    return StorageError(f"{redact(uri)}: cannot be written: {reason_of(error)}; {what}")
 
 
 def names(folder: str) -> list[str]:

@@ -1,18 +1,21 @@
 """Writing objects by obstore: one of a name only if there is none, and any as a whole.
 
 pyarrow's filesystems have no conditional write, and a stream of theirs that is given up leaves what it was given so far
-as a complete object. Credentials come from the URI or from where the cloud's own tools find them.
+as a complete object. Credentials come from the URI or from where the cloud's own tools find them; of profiles of Amazon
+those that hold keys.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ortbatch.data.amazon import completed, profile_login
 from ortbatch.data.storage import locate
 from ortbatch.errors import DataError
 
@@ -75,7 +78,7 @@ def _said(error: Exception) -> str:
 
 def _root(uri: str) -> str:
     parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}/{'?' if parts.query else ''}{parts.query}"
+    return completed(f"{parts.scheme}://{parts.netloc}/{'?' if parts.query else ''}{parts.query}")
 
 
 def _key(uri: str) -> str:
@@ -93,13 +96,28 @@ def _store(root: str, retries: int) -> Any:
     if parts.scheme in _S3:
         return S3Store(host, **_s3_config(root), **config)
     if parts.scheme in _GCS:
-        return GCSStore(host, skip_signature=user == "anonymous", **config)
+        return GCSStore(host, **_gcs_config(parts.query, user == "anonymous"), **config)
     if parts.scheme in _AZURE:
         return from_url(f"{parts.scheme}://{parts.netloc}/", **config)
     raise DataError(
         f"{parts.scheme}://{host}: a run folder needs a store that can create a name only once: use a local folder, "
         "s3://, gs:// or abfs://"
     )
+
+
+def _gcs_config(query: str, anonymous: bool) -> dict[str, Any]:
+    """What obstore is to know of a store of Google, or of one that speaks as it does."""
+    options = {name: values[-1] for name, values in parse_qs(query).items()}
+    if not (endpoint := options.get("endpoint_override")):
+        return {"skip_signature": anonymous}
+    scheme = options.get("scheme", "https")
+    found: dict[str, Any] = {"client_options": {"allow_http": scheme == "http"}}
+    address = f"{scheme}://{endpoint}"
+    if not anonymous:
+        return {**found, "base_url": address}
+    # To leave out the signature is not enough: to write, a token would be asked for.
+    key = {"gcs_base_url": address, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    return {**found, "service_account_key": json.dumps(key), "skip_signature": True}
 
 
 def _s3_config(root: str) -> dict[str, Any]:
@@ -111,6 +129,8 @@ def _s3_config(root: str) -> dict[str, Any]:
         login = {"access_key_id": unquote(parts.username), "secret_access_key": unquote(parts.password)}
         # Given as plain options, they would go with the session token of the environment, which is of another key.
         found["credential_provider"] = lambda: {**login, "expires_at": None}
+    elif profile := profile_login():
+        found["credential_provider"] = lambda: {**profile, "expires_at": None}
     if virtual := options.get("force_virtual_addressing", "").lower() in ("true", "1"):
         found["virtual_hosted_style_request"] = True
     if endpoint := options.get("endpoint_override"):

@@ -14,12 +14,12 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ortbatch.data.storage import asked, locate
+from ortbatch.data.storage import OpenFile, asked, open_file
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
 
 _MAGIC = b"PAR1"
-_TAIL_BYTES = 64 << 10
+TAIL_BYTES = 64 << 10
 _FOOTER_BYTES_AT_MOST = 2 << 30
 _SCHEMAS_KEPT = 64
 _SCHEMA_BYTES_KEPT = 4 << 20
@@ -68,7 +68,6 @@ def parquet_file(
     source: pa.NativeFile,
     metadata: pq.FileMetaData | None = None,
     *,
-    pre_buffer: bool = False,
     buffer_size: int = 0,
     read_dictionary: Sequence[str] = (),
 ) -> pq.ParquetFile:
@@ -77,12 +76,11 @@ def parquet_file(
     Args:
         source: what holds it.
         metadata: its footer, if that is known.
-        pre_buffer: fetch the bytes of columns side by side, and all of them first?
         buffer_size: bytes that are read of a column at a time; 0: all of them.
         read_dictionary: paths of columns of text whose dictionaries are not spelt out.
     """
     return pq.ParquetFile(
-        source, metadata=metadata, pre_buffer=pre_buffer, buffer_size=buffer_size,
+        source, metadata=metadata, pre_buffer=False, buffer_size=buffer_size,
         read_dictionary=list(read_dictionary), page_checksum_verification=True,
         thrift_string_size_limit=_TEXT_BYTES_AT_MOST, thrift_container_size_limit=_ITEMS_AT_MOST,
         schema_depth_limit=_DEPTH_AT_MOST,
@@ -98,8 +96,7 @@ def read_footer(uri: str) -> Footer:
     """
 
     def read() -> Footer:
-        filesystem, path = locate(uri)
-        with filesystem.open_input_file(path) as file:
+        with open_file(uri) as file:
             return footer_of(uri, file)
 
     return asked(uri, read)
@@ -107,7 +104,7 @@ def read_footer(uri: str) -> Footer:
 
 def footer_of(
     uri: str,
-    file: pa.NativeFile,
+    file: OpenFile,
     known: Footer | None = None,
     parse: Callable[[bytes], pq.FileMetaData] = lambda footer: parquet_file(pa.BufferReader(_MAGIC + footer)).metadata,
 ) -> Footer:
@@ -164,10 +161,10 @@ def _check_groups(uri: str, footer: Footer) -> None:
         raise _not_parquet(uri, f"its footer claims {footer.metadata.num_rows:,} rows, its row groups {sum(rows):,}")
 
 
-def _footer_bytes(uri: str, file: pa.NativeFile) -> tuple[int, bytes]:
+def _footer_bytes(uri: str, file: OpenFile) -> tuple[int, bytes]:
     """Size of the file, and its footer with length and magic."""
     size = file.size()
-    tail = file.read_at(min(size, _TAIL_BYTES), max(0, size - _TAIL_BYTES))
+    tail = file.read_at(min(size, TAIL_BYTES), max(0, size - TAIL_BYTES))
     if size < 12 or tail[-4:] != _MAGIC:
         hint = "encrypted Parquet is not supported" if tail[-4:] == b"PARE" else f"it ends with {tail[-4:]!r}"
         raise _not_parquet(uri, f"{size:,} bytes, {hint}; a Parquet file ends with {_MAGIC!r}")

@@ -8,7 +8,7 @@ text whose dictionary could grow beyond the budget is read as dictionary, and sp
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +66,15 @@ def leaves_of(footer: Footer, names: set[str]) -> Iterator[Leaf]:
         place += count
 
 
+def places_of(schema: pa.Schema, names: set[str]) -> Iterator[int]:
+    """Places in the file of all leaves of some columns."""
+    place = 0
+    for field in schema:
+        count = _leaf_count(field.type)
+        yield from range(place, place + count) if field.name in names else ()
+        place += count
+
+
 def _is_only(columns: pq.ParquetSchema, path: str) -> bool:
     """Does a path name one column? A column `a.b` has the path of `b` in a column `a`."""
     return "." not in path or sum(columns.column(place).path == path for place in range(len(columns))) == 1
@@ -101,7 +110,8 @@ def taken_by(
     if near is None:
         return 0, [each for each in leaves if each.spelt]
     encoded: list[Leaf] = []
-    for each, (start, length) in zip(leaves, _places(footer, group, leaves), strict=True):
+    places = [each.place for each in leaves]
+    for each, (start, length) in zip(leaves, chunks_of(footer, group, places), strict=True):
         pages = pages_of(near, start, length)
         if each.flat and pages.values != rows:
             raise pa.ArrowInvalid(f"its pages hold {pages.values:,} values of {each.path}, its footer says {rows:,}")
@@ -143,17 +153,17 @@ class _Asking:
         """There is nothing to close."""
 
 
-def _places(footer: Footer, group: int, leaves: Sequence[Leaf]) -> Iterator[tuple[int, int]]:
-    """Where the pages of leaves begin, and their bytes: what Arrow asks for when it is to read them.
+def chunks_of(footer: Footer, group: int, places: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Where the pages of leaves of a row group begin, and their bytes: what Arrow asks for when it is to read them.
 
     Its own words for that, `RowGroupMetaData.column`, end the process on some footers that its reader refuses.
     """
     asking = _Asking(footer.size)
     reader = parquet_file(pa.PythonFile(asking, mode="r"), footer.metadata).reader
-    for each in leaves:
+    for place in places:
         asking.asked = None
         try:
-            reader.read_row_group(group, column_indices=[each.place], use_threads=False)
+            reader.read_row_group(group, column_indices=[place], use_threads=False)
         except OSError:
             if asking.asked is None:
                 raise

@@ -6,20 +6,25 @@ longer the one that was planned is an error of the shard, not a different count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from operator import length_hint
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ortbatch.data.footer import Footer, footer_of, parquet_file, without_views
-from ortbatch.data.pages import ROW_BYTES_AT_MOST, Leaf, leaves_of, spelt_out, taken_by
+from ortbatch.data.ahead import Next
+from ortbatch.data.footer import TAIL_BYTES, Footer, footer_of, parquet_file, without_views
+from ortbatch.data.pages import Leaf, chunks_of, spelt_out, taken_by
 from ortbatch.data.partitions import FolderColumn
 from ortbatch.data.plan import Piece, PlannedFile, Shard
+from ortbatch.data.remote import RemoteFile, Span
 from ortbatch.data.retry import of_store
-from ortbatch.data.storage import is_remote, locate, storage_error
+from ortbatch.data.storage import OpenFile, is_remote, open_file, storage_error
+from ortbatch.data.wanted import Wanted
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
 
@@ -51,6 +56,23 @@ def read_shard(shard: Shard, columns: Sequence[str]) -> Iterator[Block]:
         yield from reader.read(shard)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A row group that is read.
+
+    Args:
+        file: that it is of.
+        piece: of the shard.
+        group: its place in the file.
+        first_row: its first row.
+    """
+
+    file: PlannedFile
+    piece: Piece
+    group: int
+    first_row: int
+
+
 class Reader:
     """Decodes shards one after another; a context manager. The last file stays open: the next shard is often of it.
 
@@ -61,7 +83,10 @@ class Reader:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = list(columns)
         self._open: _OpenFile | None = None
-        self._wanted: _Wanted | None = None
+        self._wanted: Wanted | None = None
+        self._next: Next[_Step, tuple[_OpenFile, list[Span]]] = Next()
+        self._following: Shard | None = None
+        self._foresees = False
 
     def __enter__(self) -> Reader:
         return self
@@ -71,9 +96,24 @@ class Reader:
 
     def close(self) -> None:
         """Close the file that is open."""
+        if (found := self._next.end()) is not None and found[0] is not self._open:
+            found[0].raw.close()
         if self._open is not None:
             self._open.raw.close()
             self._open = None
+
+    def foreseen(self, shards: Iterable[Shard]) -> Iterator[Shard]:
+        """The same shards, to be read in turn: what lies in a store is fetched while what comes before is decoded.
+
+        Where others take of the same shards, their iterator is asked first whether there is one more to be had.
+        """
+        rest = iter(shards)
+        shard = next(rest, None)
+        while shard is not None:
+            self._foresees = is_remote(shard.files[shard.pieces[0].file].uri)
+            self._following = next(rest, None) if self._foresees and length_hint(rest, 1) else None
+            yield shard
+            shard = self._following if self._following is not None else next(rest, None)
 
     def read(self, shard: Shard) -> Iterator[Block]:
         """Decode the rows of a shard, in order.
@@ -83,8 +123,10 @@ class Reader:
             StorageError: if storage failed.
             MemoryError: if there is too little for a row group.
         """
-        for piece in shard.pieces:
-            yield from self._read_piece(shard.files[piece.file], piece)
+        steps = [*_steps(shard)]
+        after = next(_steps(self._following), None) if self._following is not None else None
+        for step, following in zip(steps, [*steps[1:], after], strict=False):
+            yield from self._read_group(step, following)
 
     def footer(self, planned: PlannedFile) -> Footer:
         """The footer of a file, still the one that was planned.
@@ -98,29 +140,24 @@ class Reader:
         except OSError as error:
             raise storage_error(planned.uri, error) from None
 
-    def _read_piece(self, planned: PlannedFile, piece: Piece) -> Iterator[Block]:
-        group = piece.first_group
+    def _read_group(self, step: _Step, following: _Step | None) -> Iterator[Block]:
+        planned, group, first_row = step.file, step.group, step.first_row
         try:
-            file = self._opened(planned)
+            file, spans = self._fetched(step)
+            self._foresee(following)
             wanted = self._of(file.footer)
             added = [c for c in planned.folders if c.name in self._columns and c.name not in wanted.names]
-            first_row = piece.first_row
-            for group in range(piece.first_group, piece.end_group):
-                if not _holds_picked(piece, first_row, planned.group_rows[group]):
-                    first_row += planned.group_rows[group]
-                    continue
-                for table in file.decode(group, wanted):
-                    rows = table.num_rows
-                    table = _completed(table, wanted, added)
-                    yield _block(piece, first_row, table, wanted)
-                    first_row += rows
-                    del table
-                expected = piece.first_row + sum(planned.group_rows[piece.first_group : group + 1])
-                if first_row != expected:
-                    raise DataError(
-                        f"{redact(planned.uri)}: row group {group} holds {planned.group_rows[group]:,} rows by its "
-                        f"footer, {first_row - expected:+,} were decoded. The file is corrupt: write it again."
-                    )
+            for table in file.decode(group, wanted, spans):
+                rows = table.num_rows
+                table = _completed(table, wanted, added)
+                yield _block(step.piece, first_row, table, wanted)
+                first_row += rows
+                del table
+            if (more := first_row - step.first_row - planned.group_rows[group]) != 0:
+                raise DataError(
+                    f"{redact(planned.uri)}: row group {group} holds {planned.group_rows[group]:,} rows by its "
+                    f"footer, {more:+,} were decoded. The file is corrupt: write it again."
+                )
         except MemoryError as error:
             # Arrow's is an ArrowException too, and says nothing of the file.
             raise MemoryError(f"{redact(planned.uri)}: row group {group}: {error}") from None
@@ -129,21 +166,48 @@ class Reader:
         except pa.ArrowException as error:
             raise _corrupt(planned.uri, group, error) from None
 
-    def _of(self, footer: Footer) -> _Wanted:
+    def _fetched(self, step: _Step) -> tuple[_OpenFile, list[Span]]:
+        """The file of a row group, still the one that was planned, and the bytes of it that had to be fetched."""
+        file, spans = self._next.take(step) or self._fetch(step, self._open)
+        if file is not self._open and self._open is not None:
+            self._open.raw.close()
+        self._open = file
+        return file, spans
+
+    def _foresee(self, step: _Step | None) -> None:
+        held = self._open
+        if self._foresees and step is not None and is_remote(step.file.uri):
+            self._next.begin(step, lambda: self._fetch(step, held))
+
+    def _fetch(self, step: _Step, held: _OpenFile | None) -> tuple[_OpenFile, list[Span]]:
+        if held is None or held.uri != step.file.uri:
+            held = self._still(step.file, None)
+            return held, held.fetch(step.group, self._of(held.footer), footer=False)
+        begins = step.group == step.piece.first_group
+        spans = held.fetch(step.group, self._of(held.footer), footer=begins)
+        return self._still(step.file, held, spans) if begins else held, spans
+
+    def _of(self, footer: Footer) -> Wanted:
         """What is wanted of a file; the schemas of most files are the same object."""
         if self._wanted is None or self._wanted.schema is not footer.schema:
-            self._wanted = _Wanted.of(footer, self._columns)
+            self._wanted = Wanted.of(footer, self._columns)
         return self._wanted
 
     def _opened(self, planned: PlannedFile) -> _OpenFile:
-        """A file, still the one that was planned: its footer is looked at for every piece."""
-        held = self._open
-        if held is not None and held.uri == planned.uri:
-            footer = footer_of(planned.uri, held.raw, held.footer)
-        else:
+        """A file, still the one that was planned, and from now on the one that is open."""
+        file = self._still(planned, self._open)
+        if file is not self._open:
             self.close()
+            self._open = file
+        return file
+
+    def _still(self, planned: PlannedFile, held: _OpenFile | None, spans: Sequence[Span] = ()) -> _OpenFile:
+        """A file, still the one that was planned: its footer is looked at for every piece."""
+        if held is not None and held.uri == planned.uri:
+            raw = held.raw.seen(spans) if isinstance(held.raw, RemoteFile) else held.raw
+            footer = footer_of(planned.uri, raw, held.footer)
+        else:
             held, footer = _open(planned.uri)
-            self._open = held
         if (footer.size, footer.sha256) != (planned.size, planned.footer_sha256):
             raise DataError(
                 f"{redact(planned.uri)}: changed since the run was planned: {footer.size:,} bytes, footer "
@@ -153,50 +217,26 @@ class Reader:
         return held
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """Columns of a file that are needed, those of its folders aside.
-
-    Args:
-        schema: of the file.
-        names: the columns.
-        row_bytes: what the types say that a row of them takes.
-        views: may some of them be views of text or bytes?
-        leaves: those whose pages must be looked at.
-    """
-
-    schema: pa.Schema
-    names: list[str]
-    row_bytes: int
-    views: bool
-    leaves: tuple[Leaf, ...]
-
-    @classmethod
-    def of(cls, footer: Footer, columns: Sequence[str]) -> _Wanted:
-        schema = footer.schema
-        there = set(schema.names)
-        names = [name for name in columns if name in there]
-        kinds = [schema.field(name).type for name in names]
-        # A footer's schema has the types behind views.
-        views = any(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) for kind in kinds)
-        if (row_bytes := sum(map(_row_bytes, kinds))) > ROW_BYTES_AT_MOST:
-            raise pa.ArrowInvalid(f"a row takes {row_bytes:,} bytes; up to {ROW_BYTES_AT_MOST:,} are read")
-        return cls(schema, names, row_bytes, views, tuple(leaves_of(footer, set(names))))
+def _steps(shard: Shard) -> Iterator[_Step]:
+    """Row groups of which a row is looked at, in order."""
+    for piece in shard.pieces:
+        file, first_row = shard.files[piece.file], piece.first_row
+        for group in range(piece.first_group, piece.end_group):
+            if _holds_picked(piece, first_row, file.group_rows[group]):
+                yield _Step(file, piece, group, first_row)
+            first_row += file.group_rows[group]
 
 
 def _open(uri: str) -> tuple[_OpenFile, Footer]:
-    filesystem, path = locate(uri)
     try:
-        raw = filesystem.open_input_file(path)
+        raw = open_file(uri)
         if (size := raw.size()) <= _SMALL_BYTES:
             with raw:
-                return _in_memory(uri, pa.BufferReader(raw.read_buffer(size)))
+                return _in_memory(uri, pa.BufferReader(raw.read_at(size, 0)))
         footer = footer_of(uri, raw)
     except OSError as error:
         raise storage_error(uri, error) from None
-    # Bytes of remote files are fetched side by side; a local file is read by the thread that decodes it.
-    whole = parquet_file(raw, footer.metadata, pre_buffer=is_remote(uri))
-    return _OpenFile(uri, raw, footer, whole, near=not is_remote(uri)), footer
+    return _OpenFile(uri, raw, footer, parquet_file(_as_arrow(raw), footer.metadata)), footer
 
 
 def _in_memory(uri: str, raw: pa.BufferReader) -> tuple[_OpenFile, Footer]:
@@ -208,7 +248,11 @@ def _in_memory(uri: str, raw: pa.BufferReader) -> tuple[_OpenFile, Footer]:
         return opened[0].metadata
 
     footer = footer_of(uri, raw, parse=parse)
-    return _OpenFile(uri, raw, footer, opened[0], near=True), footer
+    return _OpenFile(uri, raw, footer, opened[0]), footer
+
+
+def _as_arrow(raw: OpenFile) -> pa.NativeFile:
+    return raw.as_arrow() if isinstance(raw, RemoteFile) else raw
 
 
 class _OpenFile:
@@ -219,36 +263,44 @@ class _OpenFile:
         raw: its bytes.
         footer: its footer.
         whole: decodes row groups whole.
-        near: can some bytes anywhere in it be looked at in no time?
     """
 
-    def __init__(self, uri: str, raw: pa.NativeFile, footer: Footer, whole: pq.ParquetFile, *, near: bool) -> None:
-        self.uri, self.raw, self.footer, self._whole, self._near = uri, raw, footer, whole, near
+    def __init__(self, uri: str, raw: OpenFile, footer: Footer, whole: pq.ParquetFile) -> None:
+        self.uri, self.raw, self.footer, self._whole = uri, raw, footer, whole
 
-    def decode(self, group: int, wanted: _Wanted) -> Iterator[pa.Table]:
+    def fetch(self, group: int, wanted: Wanted, *, footer: bool) -> list[Span]:
+        """Bytes of a row group that `decode` is to be given: of a store, if it is decoded whole; and of the footer."""
+        rows = self.footer.group_rows[group]
+        if not isinstance(self.raw, RemoteFile) or _rows_of_part(self.footer, group, wanted.row_bytes, 0) < rows:
+            return []
+        ends = [(max(0, self.footer.size - TAIL_BYTES), TAIL_BYTES)] if footer else []
+        return self.raw.fetch([*chunks_of(self.footer, group, wanted.places), *ends])
+
+    def decode(self, group: int, wanted: Wanted, spans: list[Span]) -> Iterator[pa.Table]:
         """A row group whole, or in parts that stay within the budget."""
-        columns, metadata = wanted.names, self.footer.metadata
+        columns, metadata, raw = wanted.names, self.footer.metadata, self.raw
         size, encoded = 0, list[Leaf]()
         if wanted.leaves:
-            near = self.raw if self._near else None
+            # In a store each look at a page would be a request.
+            near = None if isinstance(raw, RemoteFile) else raw
             size, encoded = taken_by(wanted.leaves, self.footer, group, near, BUDGET_BYTES)
         paths = [leaf.path for leaf in encoded]
         rows, step = self.footer.group_rows[group], _rows_of_part(self.footer, group, wanted.row_bytes, size)
         if step >= rows:
-            whole = self._whole
-            if encoded:
-                whole = parquet_file(self.raw, metadata, pre_buffer=not self._near, read_dictionary=paths)
-            table = whole.read_row_group(group, columns=columns, use_threads=False)
+            whole = parquet_file(_as_arrow(raw), metadata, read_dictionary=paths) if encoded else self._whole
+            with raw.holding(spans) if isinstance(raw, RemoteFile) else nullcontext():
+                table = whole.read_row_group(group, columns=columns, use_threads=False)
+            spans.clear()
             yield from spelt_out(table, encoded, wanted.schema, BUDGET_BYTES) if encoded else (table,)
             return
         # Without a buffer all bytes of the columns are read before the first part comes.
-        file = parquet_file(self.raw, metadata, buffer_size=_STREAM_BYTES, read_dictionary=paths)
+        file = parquet_file(_as_arrow(raw), metadata, buffer_size=_STREAM_BYTES, read_dictionary=paths)
         for batch in file.iter_batches(step, row_groups=[group], columns=columns, use_threads=False):
             part = pa.Table.from_batches([batch])
             yield from spelt_out(part, encoded, wanted.schema, BUDGET_BYTES) if encoded else (part,)
 
 
-def _completed(table: pa.Table, wanted: _Wanted, added: Sequence[FolderColumn]) -> pa.Table:
+def _completed(table: pa.Table, wanted: Wanted, added: Sequence[FolderColumn]) -> pa.Table:
     """Decoded rows with views as what they view, and with the columns of their folders."""
     if wanted.views and (plain := without_views(schema := table.schema)) is not schema:
         table = table.cast(plain)
@@ -283,16 +335,6 @@ def _rows_of_part(footer: Footer, group: int, row_bytes: int, size: int) -> int:
     rows = footer.group_rows[group]
     size = max(footer.group_bytes[group], rows * row_bytes, size)
     return rows if size <= BUDGET_BYTES else max(1, rows * (BUDGET_BYTES // 2) // size)
-
-
-def _row_bytes(kind: pa.DataType) -> int:
-    """Bytes of a decoded value as far as its type says; 0 where it does not."""
-    if pa.types.is_fixed_size_list(kind):
-        return int(kind.list_size) * _row_bytes(kind.value_type)
-    if pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
-        return _row_bytes(kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type)
-    sized = pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind)
-    return -(-int(kind.bit_width) // 8) if sized else 0
 
 
 def _read_error(uri: str, group: int, error: OSError) -> Exception:

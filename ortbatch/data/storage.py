@@ -14,17 +14,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
+from ortbatch.data.amazon import completed
+from ortbatch.data.remote import RemoteFile
 from ortbatch.data.retry import PATIENCE, may_pass
 from ortbatch.errors import DataError, StorageError
 from ortbatch.job.redaction import redact
 
 T = TypeVar("T")
+OpenFile: TypeAlias = pa.NativeFile | RemoteFile
 
 _GLOB = re.compile(r"[*?\[]")
 _FILE_URI = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
@@ -72,9 +75,9 @@ def locate(uri: str) -> tuple[fs.FileSystem, str]:
 def _root(uri: str) -> tuple[fs.FileSystem, str]:
     """Filesystem of a remote URI, and its path for the URI's host."""
     parts = _split(uri)
-    query = f"?{parts.query}" if parts.query else ""
+    root = completed(f"{parts.scheme}://{parts.netloc}/{'?' if parts.query else ''}{parts.query}")
     try:
-        return PATIENCE.retried(lambda: _remote_filesystem(f"{parts.scheme}://{parts.netloc}/{query}"))
+        return PATIENCE.retried(lambda: _remote_filesystem(root))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(
             f"{redact(uri)}: no filesystem for this URI: {redact(str(error))}; use s3://, gs:// or abfs://, or "
@@ -128,12 +131,29 @@ def read_bytes(uri: str) -> bytes:
     return asked(uri, lambda: content_of(uri))
 
 
+def read_start(uri: str, size: int) -> bytes:
+    """At most so many bytes from the start of a file; raises as `read_bytes`."""
+
+    def read() -> bytes:
+        filesystem, path = locate(uri)
+        with filesystem.open_input_file(path) as file:
+            return bytes(file.read(size))
+
+    return asked(uri, read)
+
+
 def content_of(uri: str) -> bytes:
     """As `read_bytes`, asked once; raises what pyarrow raises."""
-    filesystem, path = locate(uri)
-    with filesystem.open_input_stream(path) as stream:
-        content: bytes = stream.read()
+    with open_file(uri) as file:
+        content: bytes = file.read_at(file.size(), 0)
         return content
+
+
+def open_file(uri: str) -> OpenFile:
+    """A file to read from, to be closed; raises what pyarrow raises."""
+    filesystem, path = locate(uri)
+    raw = filesystem.open_input_file(path)
+    return RemoteFile(raw) if is_remote(uri) else raw
 
 
 def exists(uri: str) -> bool:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.data.plan import Piece, Plan, Shards, sampled
-from ortbatch.engine.driver import Completed, Message
+from ortbatch.engine.driver import Completed
 from ortbatch.engine.evaluation import Evaluation
+from ortbatch.engine.fleet import Message
 from ortbatch.engine.leakage import ROWS_AT_ONCE, Searcher
 from ortbatch.engine.passes import Pass, Passes
 from ortbatch.engine.prepared import Prepared

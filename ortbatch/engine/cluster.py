@@ -1,56 +1,38 @@
-"""A fleet of workers on Ray: actors that are started, given leases, heard and ended.
+"""A fleet of workers on Ray: actors that are started, given leases, heard and ended, while nodes come and go.
 
-Only this module, `worker`, `ray_session` and `live_metrics` import ray. Ray's own retries are off: the schedule holds
-the only retry policy. Knows nothing of metrics.
+Ray's own retries are off: the schedule holds the only retry policy. The modules that import ray are this one, `worker`,
+`worker_arguments`, `ray_session`, `ray_faults`, `machines` and `live_metrics`. Knows nothing of metrics.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import ray
 import ray.exceptions
 
 from ortbatch.data.plan import Shard
-from ortbatch.engine.driver import Message
-from ortbatch.engine.events import Fault, Joined, Lost, Returned
+from ortbatch.engine.events import Joined, Lost, Returned, Room
+from ortbatch.engine.fleet import Message
 from ortbatch.engine.latency import SingleLatency, SingleSetup
-from ortbatch.engine.layout import lay_out
+from ortbatch.engine.layout import gpus_asked, lay_out, with_gpus
 from ortbatch.engine.pool import LeaseDone
 from ortbatch.engine.prepared import Prepared
-from ortbatch.engine.ray_session import connect, first_lines, nodes
+from ortbatch.engine.ray_faults import GONE, fault_of
+from ortbatch.engine.ray_session import connect, first_lines
 from ortbatch.engine.schedule import LEASES_IN_FLIGHT
 from ortbatch.engine.tasks import Task
-from ortbatch.engine.worker import Worker, WorkerFacts, WorkerSetup
+from ortbatch.engine.watch import Watch
+from ortbatch.engine.worker import Worker, WorkerFacts
+from ortbatch.engine.worker_arguments import worker_arguments
 from ortbatch.errors import ClusterError
-from ortbatch.model.source import mapped
 
 _WAIT_SECONDS = 0.2
-_CAPACITY_SECONDS = 30.0
-_STARTING_SECONDS = 300.0
 _SILENT_SECONDS = 30.0
-_GONE = (
-    ray.exceptions.RayActorError,
-    ray.exceptions.OutOfMemoryError,
-    ray.exceptions.WorkerCrashedError,
-    ray.exceptions.NodeDiedError,
-    ray.exceptions.ObjectLostError,
-    ray.exceptions.LocalRayletDiedError,
-)
-# A worker that cannot be reached, or whose answer is gone, is no worse for it.
-_NETWORK = (
-    ConnectionError,
-    ray.exceptions.NodeDiedError,
-    ray.exceptions.ObjectLostError,
-    ray.exceptions.ActorUnavailableError,
-)
 
 
 @dataclass
@@ -70,33 +52,34 @@ class RayFleet:
     worker_class: type[Worker] = Worker
 
     def __init__(self, prepared: Prepared, address: str | None, run_id: str) -> None:
-        self._prepared = prepared
-        self._owner, embedded = connect(prepared.job, address)
-        source = prepared.model.source
-        layout = lay_out(nodes(), prepared.model_bytes, len(prepared.plan.shards), prepared.job.execution)
-        self.workers, self.streams = layout.workers, layout.streams
-        # Workers of an embedded Ray see the driver's files: nothing is sent, each loads and checks them itself.
-        setup = WorkerSetup(
-            prepared.evaluation, source if embedded else None,
-            tuple((f.name, f.sha256) for f in source.external), prepared.model.providers,
-            self.streams, prepared.read_ahead, source.where,
-            f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
-            tuple(b.model if embedded else b.model.travelling() for b in prepared.baselines),
-        )  # fmt: skip
-        self._arguments = [ray.put(setup)]
-        if not embedded:
-            # Each node fetches the model once, however many workers it has.
-            self._arguments.append(ray.put(np.frombuffer(source.graph.runs, np.uint8)))
-            self._arguments += [ray.put(mapped(file.uri)) for file in source.external]
+        self._prepared, self._run_id = prepared, run_id
+        self._owner, self._embedded = connect(prepared.job, address)
+        self._asked = with_gpus(prepared.job.execution, prepared.model.providers)
+        self.workers, self.streams = 0, 1
+        self._arguments: list[Any] = []
         self._members: dict[int, _Member] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}  # ref → (worker, lease; None while it starts)
         self._ready: deque[Any] = deque()  # some of these, whose answers are there
         self._numbers = 0
         self._unsure: set[int] = set()  # workers that cannot be reached
-        self._without_worker = time.monotonic()
-        self._free_before = _free_cpus()
+        self._ending: dict[Any, Any] = {}  # ref of its last call → worker that is let go
         self._nodes: set[str] = set()
         self._task: tuple[str, Any] | None = None  # the last other task: its key, and where it lies
+        self._watch = Watch(self._asked, prepared.model_bytes, len(prepared.plan.shards))
+
+    def open(self, tell: Callable[[str], None], stopped: Callable[[], bool]) -> None:
+        """Wait for a node that workers can be on, and lay them out by the nodes that are there.
+
+        Raises:
+            ClusterError: if none comes in time, or its memory is too small.
+            Interrupted: if the run is stopped meanwhile.
+        """
+        self._watch.await_node(tell, stopped)
+        prepared, nodes = self._prepared, self._watch.seen.staying
+        layout = lay_out(nodes, prepared.model_bytes, len(prepared.plan.shards), self._asked)
+        self.workers, self.streams = layout.workers, layout.streams
+        self._watch.lay_out(layout.streams)
+        self._arguments = worker_arguments(prepared, self.streams, self._run_id, embedded=self._embedded)
 
     def start_worker(self) -> None:
         """Start an actor; its first answer is `Joined`."""
@@ -105,8 +88,9 @@ class RayFleet:
 
     def _new_actor(self) -> Any:
         actor_class = ray.remote(self.worker_class).options(
-            num_cpus=self.streams, max_restarts=0, max_task_retries=0, max_concurrency=LEASES_IN_FLIGHT
-        )
+            num_cpus=self.streams, num_gpus=gpus_asked(self._asked), max_restarts=0, max_task_retries=0,
+            max_concurrency=LEASES_IN_FLIGHT,
+        )  # fmt: skip
         actor = actor_class.remote(*self._arguments)
         self._members[self._numbers] = _Member(actor, time.monotonic())
         self._numbers += 1
@@ -131,15 +115,30 @@ class RayFleet:
         """End a worker that hangs; what it still says is not heard."""
         ray.kill(self._forget(worker).actor)
 
+    def dismiss(self, worker: int) -> None:
+        """End a worker; the last one of a node cleans up before."""
+        gone = self._forget(worker)
+        assert gone.facts is not None
+        if any(other.facts is None or other.facts.node == gone.facts.node for other in self._members.values()):
+            ray.kill(gone.actor)
+        else:
+            self._ending[gone.actor.close.remote()] = gone.actor
+
+    def want(self, workers: int) -> None:
+        """Ask the autoscaler for room for so many workers in all."""
+        self._watch.want(workers)
+
     def wait(self) -> Message | None:
         """The next report of any worker.
 
         Raises:
-            ClusterError: if there was no worker for 30 s, or for 300 s while CPUs are there for one.
+            ClusterError: if there was no worker for too long (`execution.wait_for_workers_s`), or for 300 s while there
+                is room for one.
         """
         self._ask_the_silent()
+        if self._watch.due():
+            return Message(self._room())
         if not self._ready and not self._look():
-            self._check_capacity()
             return None
         call = self._ready.popleft()
         worker, lease = self._pending.pop(call)
@@ -147,11 +146,22 @@ class RayFleet:
             answer = ray.get(call)
         except ray.exceptions.ActorUnavailableError as error:
             return self._silent(worker, error)
-        except _GONE as error:
+        except GONE as error:
             return self._lost(worker, error)
         except ray.exceptions.RayError as error:
             raise ClusterError(f"unexpected error of worker {worker}: {first_lines(error)}") from error
         return self._report(worker, lease, answer)
+
+    def _room(self) -> Room:
+        """What the nodes say now; a good moment to see whether there has been no worker for too long."""
+        nodes = {number: member.facts.node for number, member in self._members.items() if member.facts is not None}
+        room = self._watch.room(nodes)
+        if not nodes:
+            self._watch.check()
+        done = ray.wait(list(self._ending), num_returns=len(self._ending), timeout=0)[0] if self._ending else []
+        for call in done:
+            ray.kill(self._ending.pop(call))
+        return room
 
     def _look(self) -> bool:
         """Collect the calls that are answered; is there one?"""
@@ -187,6 +197,7 @@ class RayFleet:
                 return self._lost(worker, ConnectionError("the connection to it was lost"))
             self._members[worker].facts = answer
             self._nodes.add(answer.node)
+            self.workers = max(self.workers, sum(each.facts is not None for each in self._members.values()))
             return Message(Joined(worker))
         assert lease is not None
         return Message(Returned(worker, lease, answer.seconds, answer.failures), answer.state, answer.found)
@@ -197,7 +208,7 @@ class RayFleet:
         self._unsure.discard(worker)
         self._drop_calls(worker)
         if not any(other.facts for other in self._members.values()):
-            self._without_worker = time.monotonic()
+            self._watch.without_worker()
         return member
 
     def _drop_calls(self, worker: int) -> None:
@@ -210,22 +221,8 @@ class RayFleet:
         if getattr(error, "actor_init_failed", False):
             # The model loaded in the driver: what fails here fails on every node like this one.
             raise ClusterError(f"a worker could not start: {first_lines(error)}. Look at its node, and run again.")
-        return Message(Lost(worker, first_lines(error), _fault(error, member)))
-
-    def _check_capacity(self) -> None:
-        if any(member.facts for member in self._members.values()):
-            return
-        waited = time.monotonic() - self._without_worker
-        if waited < _CAPACITY_SECONDS:
-            return
-        cpus, free = ray.cluster_resources().get("CPU", 0), _free_cpus()
-        # Where CPUs are free, or ours by now, workers are starting: a busy machine takes its time.
-        if waited < _STARTING_SECONDS and (free >= self.streams or free < self._free_before):
-            return
-        raise ClusterError(
-            f"no worker could start in {waited:.0f} s: each asks for {self.streams} CPUs; the cluster has {cpus:g}, "
-            f"{free:g} of them free. Lower `execution.cpus_per_worker`, or wait for a free node."
-        )
+        node = None if member.facts is None else member.facts.node
+        return Message(Lost(worker, first_lines(error), fault_of(error, node)))
 
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions on the first worker that answers; on a new one if none does."""
@@ -242,7 +239,7 @@ class RayFleet:
             try:
                 actor = self._new_actor() if member is None else member.actor
                 measured: SingleLatency = ray.get(ask(actor))
-            except _GONE as error:
+            except GONE as error:
                 reasons.append(first_lines(error))
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
@@ -264,26 +261,11 @@ class RayFleet:
         }
 
     def close(self) -> None:
-        """Let every worker clean up, end it, and end the Ray that this fleet started."""
+        """Ask for no machines any more, let every worker clean up, end it, and end the Ray that this fleet started."""
+        self._watch.close()
         live = [member for member in self._members.values() if member.facts is not None]
         ray.wait([m.actor.close.remote() for m in live], num_returns=len(live), timeout=5) if live else None
-        for member in self._members.values():
-            ray.kill(member.actor)
+        for actor in (*(member.actor for member in self._members.values()), *self._ending.values()):
+            ray.kill(actor)
         if self._owner:
             ray.shutdown()
-
-
-def _free_cpus() -> float:
-    return float(ray.available_resources().get("CPU", 0))
-
-
-def _fault(error: Exception, member: _Member) -> Fault:
-    """What ended a worker, as far as Ray knows."""
-    if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return Fault.MEMORY
-    if getattr(error, "preempted", False):
-        return Fault.PREEMPTED
-    if isinstance(error, _NETWORK):
-        return Fault.NODE
-    there = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-    return Fault.NODE if member.facts is not None and member.facts.node not in there else Fault.WORKER

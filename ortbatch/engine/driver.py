@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from ortbatch.data.plan import Shard
 from ortbatch.engine.checkpoint import Checkpoint
 from ortbatch.engine.events import (
     Decision,
+    Dismiss,
     Event,
     Fault,
     Give,
@@ -26,16 +25,19 @@ from ortbatch.engine.events import (
     Lost,
     Quarantine,
     Returned,
+    Room,
     StartWorker,
     Stop,
     Tick,
+    Want,
 )
-from ortbatch.engine.latency import SingleLatency, SingleSetup
+from ortbatch.engine.fleet import Fleet, Message
 from ortbatch.engine.predictions import there
 from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.reducer import Reducer
 from ortbatch.engine.rules import Rules
 from ortbatch.engine.schedule import Schedule
+from ortbatch.engine.size import Size
 from ortbatch.engine.state import RunState
 from ortbatch.errors import ClusterError, Interrupted, OrtbatchError, ShardError, StorageError
 from ortbatch.job.redaction import redact
@@ -45,49 +47,6 @@ from ortbatch.metrics.tally import Tally
 QUARANTINED = "quarantined_shard"
 _TICK_SECONDS = 0.2
 _FAULTS_TOLD = 1_000
-
-
-@dataclass(frozen=True)
-class Message:
-    """What a fleet reports: what happened, and with `Returned` the lease's state, if any of its shards is done.
-
-    `found` is what another task than the run's own learnt of each shard, by its id.
-    """
-
-    event: Event
-    state: RunState | None = None
-    found: Mapping[int, Any] = field(default_factory=dict)
-
-
-class Fleet(Protocol):
-    """Workers, wherever they are. Events come in any order; a fleet never retries."""
-
-    workers: int
-    streams: int
-
-    def start_worker(self) -> None:
-        """Start one worker; it reports `Joined` or `Lost`."""
-
-    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
-        """Send shards to a worker, `alone` to read nothing ahead; it reports `Returned` or `Lost`."""
-
-    def wait(self) -> Message | None:
-        """The next report; None if there was none for a while."""
-
-    def kill(self, worker: int) -> None:
-        """End a worker that hangs; it reports nothing more."""
-
-    def measure(self, setup: SingleSetup) -> SingleLatency:
-        """Time single predictions on one worker, while the others wait."""
-
-    def measure_baseline(self, place: int, setup: SingleSetup) -> SingleLatency:
-        """The same of a baseline that has a session, by its place."""
-
-    def describe(self) -> dict[str, object]:
-        """What the workers are, for the report."""
-
-    def close(self) -> None:
-        """End all workers."""
 
 
 @dataclass(frozen=True)
@@ -186,9 +145,11 @@ class _Drive:
         self._reducer = Reducer(prepared.evaluation.empty())
         self._restore()
         self._restored, self._restored_rows = self._reducer.done, self._reducer.rows
+        fleet.open(self._steering.tell, self._steering.stopped)
         self._schedule = Schedule(
             self._shards.rows_of_shards, workers=fleet.workers, streams=fleet.streams, rules=_rules(prepared),
             order=steering.order, done=self._reducer.counted(len(self._shards)),
+            size=Size(fleet.streams, _expected_rate(prepared, fleet.streams)),
         )  # fmt: skip
         self._alive: set[int] = set()
         self._workers = 0
@@ -281,7 +242,8 @@ class _Drive:
             if message.state is not None and self._reducer.accept(message.state):
                 self._steering.counted(message.state)
         self._do_all(event)
-        self._steering.show(self._progress())
+        if not isinstance(event, Room):
+            self._steering.show(self._progress())
 
     def _do_all(self, event: Event) -> None:
         for decision in self._schedule.handle(event, time.monotonic()):
@@ -294,6 +256,11 @@ class _Drive:
             self._fleet.give(decision.worker, decision.lease, shards, alone=decision.alone)
         elif isinstance(decision, StartWorker):
             self._fleet.start_worker()
+        elif isinstance(decision, Dismiss):
+            self._alive.discard(decision.worker)
+            self._fleet.dismiss(decision.worker)
+        elif isinstance(decision, Want):
+            self._fleet.want(decision.workers)
         elif isinstance(decision, Kill):
             self._alive.discard(decision.worker)
             self._fault(f"worker {decision.worker} ended: {decision.reason}")
@@ -331,6 +298,12 @@ class _Drive:
             reducer.rows, plan.rows, reducer.done, len(plan.shards), len(self._alive),
             self._schedule.retries, len(self._left_out),
         )  # fmt: skip
+
+
+def _expected_rate(prepared: Prepared, streams: int) -> float | None:
+    """Rows a second of a worker, if the model was timed."""
+    work = prepared.work
+    return None if work.rate is None or not work.rows else streams * work.rows / work.stream_seconds
 
 
 def _rules(prepared: Prepared) -> Rules:

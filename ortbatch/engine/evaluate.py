@@ -32,7 +32,7 @@ from ortbatch.errors import DataError, ModelError
 from ortbatch.metrics.scores import halves
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.probabilities import Index
-from ortbatch.model.session import OnnxModel, Predictor
+from ortbatch.model.session import Predictor
 
 _WINDOW_VALUES = 1 << 17
 _SMALL_ROWS = 4_096
@@ -51,7 +51,7 @@ class Stream:
     def __init__(
         self,
         evaluation: Evaluation,
-        model: OnnxModel,
+        model: Predictor,
         read_ahead: int = 0,
         baselines: Sequence[Predictor | None] = (),
     ) -> None:
@@ -63,8 +63,9 @@ class Stream:
             read_ahead: blocks to decode before they are needed.
             baselines: session of each baseline; None of one that needs none.
         """
-        self._evaluation = evaluation
+        self._evaluation = evaluation.reading(model)
         self._model = model
+        self._is_timed = evaluation.inputs.join is None  # nothing runs where scores are stored
         self._read_ahead = read_ahead
         self.stopped = False
         self.parts: list[Part] = []
@@ -97,7 +98,7 @@ class Stream:
         # Outcomes of small files are counted together.
         pending: list[Outcome] = []
         values = 0
-        with closing(ahead(self._blocks(shards), 0 if alone else self._read_ahead)) as blocks:
+        with closing(ahead(self._blocks(shards, alone), 0 if alone else self._read_ahead)) as blocks:
             for outcome in self._outcomes(clock.timed_iteration("read", blocks), clock):
                 pending.append(outcome)
                 values += outcome.answers.raw.size
@@ -111,10 +112,10 @@ class Stream:
             tally = count.tally()
         return replace(tally, stages=clock.stages())
 
-    def _blocks(self, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Block | Exception | None]]:
+    def _blocks(self, shards: Iterable[Shard], alone: bool) -> Iterator[tuple[Shard, Block | Exception | None]]:
         """Decoded blocks of shards in turn; None behind the last of a shard, an error in place of the rest."""
         with Reader(self._evaluation.columns) as reader:
-            for shard in shards:
+            for shard in shards if alone else reader.foreseen(shards):
                 try:
                     for block in reader.read(shard):
                         yield shard, block
@@ -203,10 +204,10 @@ class Stream:
         with clock.stage("tally"):
             asked = np.arange(start, stop) if isinstance(rows.kept, slice) else rows.kept[start:stop]
             if isinstance(answers.rows, slice):
-                writer.answered(asked, answers.raw)
+                writer.answered(asked, answers.raw, answers.own)
                 return
             writer.rejected(TRANSFORM_ERROR, np.delete(asked, answers.rows - start))
-            writer.answered(asked[answers.rows - start], answers.raw)
+            writer.answered(asked[answers.rows - start], answers.raw, answers.own)
 
     def _rows_of_window(self) -> int:
         batch = self._evaluation.batch_size
@@ -231,7 +232,7 @@ class Stream:
                 continue
             with clock.stage("infer") as span:
                 outputs.append(self._model.run(output.reads, feed))
-            latencies.append(span.elapsed)
+            latencies += [span.elapsed] if self._is_timed else []
             for beside in self._beside:
                 beside.run(first, last, feed, good)
             if len(outputs[-1][0]) != rows:

@@ -22,6 +22,8 @@ from ortbatch.engine.predictions import Kept, Sink
 from ortbatch.metrics.slices import Cut
 from ortbatch.metrics.tally import Tally
 from ortbatch.model.outputs import Decision
+from ortbatch.model.session import Predictor
+from ortbatch.model.stored import StoredScores
 
 UNLABELLED = -1
 
@@ -75,6 +77,13 @@ class Evaluation:
         """The same for a model that takes these inputs column by column; none does so far."""
         example = {name: array.T if name in names else array for name, array in self.example.items()}
         return replace(self, inputs=self.inputs.fed_by_columns(names), example=example)
+
+    def reading(self, model: Predictor) -> Evaluation:
+        """The same where its model is; scores that are stored are looked up in it."""
+        if self.inputs.join is None:
+            return self
+        assert isinstance(model, StoredScores)
+        return replace(self, inputs=replace(self.inputs, join=replace(self.inputs.join, scores=model)))
 
     def empty(self) -> Tally:
         """The tally of no rows."""

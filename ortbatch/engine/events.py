@@ -79,7 +79,22 @@ class Tick:
     """Time passed."""
 
 
-Event = Joined | Returned | Lost | Tick
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What nodes there are: they come and go.
+
+    Args:
+        places: workers that there is room for, 1 at least.
+        most: workers that there would be room for if machines were asked for; no fewer than `places`.
+        leaving: workers whose nodes are about to go.
+    """
+
+    places: int
+    most: int
+    leaving: frozenset[int] = frozenset()
+
+
+Event = Joined | Returned | Lost | Tick | Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +109,21 @@ class Give:
 
 @dataclass(frozen=True, slots=True)
 class StartWorker:
-    """Replace a lost worker."""
+    """Replace a lost worker, or start one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Let a worker go that holds no lease; it is not reported again."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Ask for machines with room for so many workers in all."""
+
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +152,4 @@ class Stop:
     fault: Fault = Fault.WORKER
 
 
-Decision = Give | StartWorker | Kill | Quarantine | Stop
+Decision = Give | StartWorker | Dismiss | Want | Kill | Quarantine | Stop

@@ -15,6 +15,20 @@ from ortbatch.data.binding import InputBinding, TensorSpec
 from ortbatch.data.features import Features, Feed
 from ortbatch.data.transform import Transform
 from ortbatch.errors import DataError
+from ortbatch.model.stored import PLACE, StoredScores
+
+
+@dataclass(frozen=True)
+class Join:
+    """Rows are fed to stored scores by id.
+
+    Args:
+        column: of the ids.
+        scores: where ids are looked up; None on the way to a worker, which has its own.
+    """
+
+    column: str
+    scores: StoredScores | None = None
 
 
 @dataclass(frozen=True)
@@ -25,11 +39,13 @@ class Inputs:
         bound: inputs that columns feed.
         transform: what feeds the others; None if there are none.
         made: the inputs that it feeds.
+        join: in place of all these, where scores are stored.
     """
 
     bound: tuple[InputBinding, ...]
     transform: Transform | None = None
     made: tuple[TensorSpec, ...] = ()
+    join: Join | None = None
 
     @property
     def by_columns(self) -> tuple[str, ...]:
@@ -44,7 +60,8 @@ class Inputs:
     def columns(self) -> list[str]:
         """Columns that are read, each once."""
         bound = [name for binding in self.bound for name in binding.columns]
-        return list(dict.fromkeys([*bound, *(self.transform.columns if self.transform else ())]))
+        joined = [self.join.column] if self.join else []
+        return list(dict.fromkeys([*bound, *(self.transform.columns if self.transform else ()), *joined]))
 
 
 class Feeder:
@@ -56,11 +73,16 @@ class Feeder:
         self._table = table.select(inputs.transform.columns) if inputs.transform else None
         self.rows = table.num_rows
         self.bad = self._features.bad
+        self._places: NDArray[np.int64] | None = None
+        if inputs.join is not None:
+            assert inputs.join.scores is not None
+            self._places, self.bad = inputs.join.scores.find(table.column(inputs.join.column))
 
     def keep(self, rows: NDArray[np.intp]) -> None:
         """Keep only these rows, in this order."""
         self._features.keep(rows)
         self._table = self._table.take(pa.array(rows)) if self._table is not None else None
+        self._places = self._places[rows] if self._places is not None else None
         self.rows = rows.size
 
     def select(self, rows: NDArray[np.intp]) -> Feeder:
@@ -68,6 +90,7 @@ class Feeder:
         other = copy.copy(self)
         other._features = self._features.select(rows)
         other._table = self._table.take(pa.array(rows)) if self._table is not None else None
+        other._places = self._places[rows] if self._places is not None else None
         other.rows = rows.size
         return other
 
@@ -77,6 +100,8 @@ class Feeder:
         Raises:
             DataError: if the transform returns what is not asked for.
         """
+        if self._places is not None:
+            return {PLACE: self._places[start:stop]}, None
         feed = self._features.batch(start, stop, buffers)
         transform = self._inputs.transform
         if self._table is None or transform is None:

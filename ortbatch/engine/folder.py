@@ -2,7 +2,7 @@
 
 checkpoint/    while it runs: whose it is, and what was counted
 plan.json      identity, slices and the frozen plan
-predictions/   a file a shard, if the job asks for them
+predictions/   a file a shard, if the job asks for them and names no other folder
 metrics.csv    the report as a table
 report.json    last: if it is there, the run is complete
 report.html    made of it afterwards, and again whenever it is asked for
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from ortbatch.data.atomic import remove, write_bytes
 from ortbatch.data.storage import exists, is_remote, read_bytes
-from ortbatch.engine import predictions
 from ortbatch.engine.checkpoint import Checkpoint
 from ortbatch.engine.epochs import Epoch, begin
 from ortbatch.errors import OrtbatchError, RunFolderError, StorageError
@@ -27,6 +26,7 @@ from ortbatch.job.redaction import redact
 from ortbatch.metrics.slices import Cut
 
 if TYPE_CHECKING:
+    from ortbatch.engine import predictions
     from ortbatch.engine.prepared import Prepared, Settled
     from ortbatch.job import Job
 
@@ -84,6 +84,8 @@ class RunFolder:
             RunFolderError: if an unfinished run of another identity is there, another run is at work, or the folder
                 cannot be written.
         """
+        from ortbatch.engine import predictions
+
         found = None if afresh else self._unfinished()
         if found is not None and found != parts_of(prepared):
             raise RunFolderError(
@@ -122,15 +124,17 @@ class RunFolder:
         write_bytes(self.file(PLAN), b"".join(part.encode() for part in parts))
 
     def with_sink(self, prepared: Prepared) -> Prepared:
-        """The same, with predictions going to this folder if the job asks for them."""
-        sink = self._sink()
-        return prepared.with_sink(sink.folder, sink.options)
+        """The same, with predictions going where the job asks for them, by default to this folder."""
+        asked = prepared.job.predictions
+        apart = None if asked is None else asked.path
+        sink = self._sink() if apart is None else _sink_at(prepared.job.locate(apart))
+        return prepared.with_sink(sink.folder, sink.options, apart=apart is not None)
 
     def _sink(self) -> predictions.Sink:
         """Where predictions would go."""
-        whole = self.file(predictions.FOLDER)
-        head, question, query = whole.partition("?") if "://" in self.uri else (whole, "", "")
-        return predictions.Sink(head, question + query, "", {})
+        from ortbatch.engine import predictions
+
+        return _sink_at(self.file(predictions.FOLDER))
 
     def finish(self, report: str, table: str) -> None:
         """Write the results, report.json last; raises StorageError if they cannot be written."""
@@ -169,6 +173,14 @@ class RunFolder:
             return dict(identity), ()
         cuts, _ = decoder.raw_decode(text, end + len(_CUTS_NEXT))
         return dict(identity), tuple(map(_cut_of, cuts))
+
+
+def _sink_at(uri: str) -> predictions.Sink:
+    """A folder of predictions, by path or URI."""
+    from ortbatch.engine import predictions
+
+    head, question, query = uri.partition("?") if is_remote(uri) else (uri, "", "")
+    return predictions.Sink(head.rstrip("/"), question + query, "", {})
 
 
 def _cut_of(data: Mapping[str, Any]) -> Cut:

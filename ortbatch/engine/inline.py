@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ortbatch.data.plan import Shard
-from ortbatch.engine.driver import Message
 from ortbatch.engine.events import Joined, Returned
+from ortbatch.engine.fleet import Message
 from ortbatch.engine.host import available_cpus, cpu_name, free_memory
 from ortbatch.engine.latency import SingleLatency, SingleSetup, measure_single
 from ortbatch.engine.layout import Node, lay_out
@@ -18,8 +18,8 @@ from ortbatch.engine.sessions import predictors
 from ortbatch.engine.side_latency import measure_side
 from ortbatch.engine.tasks import OtherTasks, Task
 from ortbatch.engine.warm import warm_up
-from ortbatch.model.session import OnnxModel, Predictor
-from ortbatch.model.source import load
+from ortbatch.model.session import Predictor
+from ortbatch.model.stored import load_predictor
 
 _WAIT_SECONDS = 0.2
 
@@ -35,11 +35,14 @@ class InlineFleet:
         layout = lay_out([node], size, len(prepared.plan.shards), prepared.job.execution, one_process=True)
         self.streams = layout.streams
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._model: OnnxModel | None = None
+        self._model: Predictor | None = None
         self._baselines: list[Predictor | None] = []
         self._pools: dict[int, StreamPool] = {}
         self._others: dict[int, OtherTasks] = {}
         self._numbers = 0
+
+    def open(self, tell: Callable[[str], None], stopped: Callable[[], bool]) -> None:
+        """Nothing to wait for: there is one process."""
 
     def start_worker(self) -> None:
         """Load the model and be ready."""
@@ -89,6 +92,12 @@ class InlineFleet:
         self._pools.pop(worker).close()
         self._others.pop(worker).close()
 
+    def dismiss(self, worker: int) -> None:
+        """Nothing to do: the only worker stays."""
+
+    def want(self, workers: int) -> None:
+        """Nothing to do: there is one process."""
+
     def measure(self, setup: SingleSetup) -> SingleLatency:
         """Time single predictions; the streams are idle."""
         return measure_single(self._load(setup.threads), self._prepared.evaluation.by_rows(), setup)
@@ -109,5 +118,5 @@ class InlineFleet:
         for others in self._others.values():
             others.close()
 
-    def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
-        return load(self._prepared.model.source, self._prepared.job.model.providers, threads, columns)
+    def _load(self, threads: int, columns: Sequence[str] = ()) -> Predictor:
+        return load_predictor(self._prepared.model.source, self._prepared.job.model.providers, threads, columns)

@@ -140,6 +140,11 @@ def measure_single(model: Predictor, evaluation: Evaluation, setup: SingleSetup)
     return SingleLatency(histogram, rows, setup.threads, model.session_s, first, warm_up, transform)
 
 
+def nothing_timed(threads: int) -> SingleLatency:
+    """Of what has no session that could be timed."""
+    return SingleLatency(LatencyHistogram.empty(), 0, threads, 0.0, None, WarmUp(0, 0.0, stable=True))
+
+
 def until_steady(
     run: Callable[[], int], seconds: float, clock: Clock = time.perf_counter
 ) -> tuple[WarmUp, list[int]]:  # fmt: skip

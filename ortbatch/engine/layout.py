@@ -7,10 +7,10 @@ lock; a process more costs its libraries and a session more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ortbatch.errors import ClusterError
-from ortbatch.job.job import ExecutionSpec
+from ortbatch.job.execution_spec import ExecutionSpec
 
 # Figures of docs/log.md, "Layout and engine".
 USEFUL_STREAMS = 8
@@ -30,7 +30,16 @@ STREAM_BYTES_PER_S = 4e8
 LOCKED_BYTES_PER_S = USEFUL_STREAMS * STREAM_BYTES_PER_S
 """What one process can do at most, however many streams it has, as one of them at a time runs Python."""
 
+ON_GPUS = (
+    "CUDAExecutionProvider",
+    "TensorrtExecutionProvider",
+    "NvTensorRTRTXExecutionProvider",
+    "MIGraphXExecutionProvider",
+)
+"""Execution providers that compute on a GPU."""
+
 _STREAMS = 2
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -40,10 +49,12 @@ class Node:
     Args:
         cpus: CPUs that may be used.
         memory: bytes that may be used; None if that is not known.
+        gpus: GPUs that may be used.
     """
 
     cpus: int
     memory: int | None
+    gpus: float = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,18 @@ class Layout:
     workers: int
     streams: int
     threads: int = 1
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a worker takes: CPUs (one a stream), GPUs (less than 1: a share of one), and the models that it loads.
+
+    `model_bytes`: graphs and weights.
+    """
+
+    cpus: int
+    gpus: float
+    model_bytes: int
 
 
 @dataclass(frozen=True)
@@ -101,22 +124,46 @@ def lay_out(
     if not able and any(node.cpus >= 1 for node in nodes):
         raise ClusterError(_too_small(nodes, model_bytes))
     able = able or [Node(1, None)]
-    most = None if asked.workers == "auto" else asked.workers
     if one_process:
         wanted = min(able[0].cpus, shards) if asked.cpus_per_worker == "auto" else asked.cpus_per_worker
         return Layout(1, max(1, wanted))
-    if asked.cpus_per_worker == "auto":
-        streams = _streams(able, worker_bytes(model_bytes), most)
-        streams = max(1, min(streams, shards))
-    else:
-        streams = asked.cpus_per_worker
-    if most is not None:
-        return Layout(most, streams)
-    places = sum(_places(node, streams, worker_bytes(model_bytes)) for node in able)
-    return Layout(max(1, min(places, -(-shards // streams))), streams)
+    need = Need(1, gpus_asked(asked), model_bytes)
+    able = [node for node in able if _gpu_places(node, need.gpus)] or able
+    if asked.workers != "auto":
+        return Layout(asked.workers, _asked_streams(able, need, shards, asked, asked.workers))
+    streams = _asked_streams(able, need, shards, asked, None)
+    if asked.max_workers is not None and places(able, replace(need, cpus=streams)) > asked.max_workers:
+        # So few may share what there is.
+        streams = _asked_streams(able, need, shards, asked, asked.max_workers)
+    there = min(places(able, replace(need, cpus=streams)), asked.max_workers or shards)
+    return Layout(max(1, min(there, -(-shards // streams))), streams)
 
 
-def _streams(nodes: Sequence[Node], size: int, workers: int | None) -> int:
+def with_gpus(asked: ExecutionSpec, providers: Sequence[str]) -> ExecutionSpec:
+    """The same with a number of GPUs: where the job leaves it open, one if a provider needs one."""
+    if asked.gpus_per_worker != "auto":
+        return asked
+    return asked.model_copy(update={"gpus_per_worker": float(any(name in ON_GPUS for name in providers))})
+
+
+def gpus_asked(asked: ExecutionSpec) -> float:
+    """GPUs of a worker, 0 where the job leaves it open."""
+    return 0.0 if asked.gpus_per_worker == "auto" else asked.gpus_per_worker
+
+
+def places(nodes: Sequence[Node], need: Need) -> int:
+    """Workers that there is room for: on each node as many as its CPUs, its GPUs and its memory allow."""
+    able = [node for node in nodes if node.memory is None or need.model_bytes <= node.memory]
+    return sum(min(node.cpus // need.cpus, _sessions(node, need)) for node in able)
+
+
+def _asked_streams(nodes: Sequence[Node], need: Need, shards: int, asked: ExecutionSpec, workers: int | None) -> int:
+    if asked.cpus_per_worker != "auto":
+        return asked.cpus_per_worker
+    return max(1, min(_streams(nodes, need, workers), shards))
+
+
+def _streams(nodes: Sequence[Node], need: Need, workers: int | None) -> int:
     """Streams of a worker with which the most can work at once; of equal ones those that leave the fewest CPUs idle,
     then the fewest, but two where there are two.
 
@@ -125,22 +172,29 @@ def _streams(nodes: Sequence[Node], size: int, workers: int | None) -> int:
     largest = max(node.cpus for node in nodes)
     best = (0, 0, 0)
     for streams in range(min(_STREAMS, largest) if workers is None else 1, largest + 1):
-        places = sum(node.cpus // streams for node in nodes)
-        fit = all(node.cpus // streams <= _sessions(node, size) for node in nodes)
-        if (workers is None and fit) or (workers is not None and places >= workers):
-            number = places if workers is None else workers
+        there = sum(min(node.cpus // streams, _gpu_places(node, need.gpus)) for node in nodes)
+        fit = all(node.cpus // streams <= _sessions(node, need) for node in nodes)
+        if (workers is None and fit) or (workers is not None and there >= workers):
+            number = there if workers is None else workers
             best = max(best, (number * min(streams, USEFUL_STREAMS), number * streams, -streams))
     return -best[2] or 1
 
 
-def _places(node: Node, streams: int, size: int) -> int:
-    """Workers of so many streams on a node: as many as its CPUs and its memory allow."""
-    return min(node.cpus // streams, _sessions(node, size))
+def _sessions(node: Node, need: Need) -> int:
+    """Workers for which a node has GPUs, and memory: that of one, or of as many as take their share of it."""
+    room = (
+        node.cpus
+        if node.memory is None
+        else max(1, int(SESSIONS_SHARE * node.memory) // worker_bytes(need.model_bytes))
+    )
+    return min(room, _gpu_places(node, need.gpus))
 
 
-def _sessions(node: Node, size: int) -> int:
-    """Workers of so many bytes for which a node has memory: one, or as many as take their share of it."""
-    return node.cpus if node.memory is None else max(1, int(SESSIONS_SHARE * node.memory) // size)
+def _gpu_places(node: Node, gpus: float) -> int:
+    """Workers for which a node has GPUs; Ray puts shares of a worker on one GPU."""
+    if gpus == 0:
+        return node.cpus
+    return int(node.gpus // gpus) if gpus >= 1 else int(1 / gpus + _ROUNDING) * int(node.gpus)
 
 
 def _too_small(nodes: Sequence[Node], model_bytes: int) -> str:

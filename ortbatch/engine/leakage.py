@@ -26,7 +26,7 @@ from ortbatch.data.labels import Labels
 from ortbatch.data.plan import Shard, Shards
 from ortbatch.data.reader import Block
 from ortbatch.data.words import mixed
-from ortbatch.engine.driver import Message
+from ortbatch.engine.fleet import Message
 from ortbatch.engine.passes import Pass, Passes
 from ortbatch.engine.prepared import Prepared
 from ortbatch.engine.rules import Rules
@@ -37,7 +37,7 @@ from ortbatch.job.redaction import redact
 from ortbatch.metrics.giveaway import best_rule
 from ortbatch.metrics.leakage import Giveaway, Leakage, TrainingRows
 from ortbatch.metrics.matches import NO_LABEL, Matches
-from ortbatch.model.session import OnnxModel
+from ortbatch.model.session import Predictor
 
 ROWS_AT_ONCE = 50_000_000
 _SAMPLE_ROWS = 50_000
@@ -96,7 +96,7 @@ class Collect:
     sampled: tuple[InputBinding, ...] = ()
     rate: float = 0.0
 
-    def pool(self, model: OnnxModel, streams: int, read_ahead: int) -> LookingPool:
+    def pool(self, model: Predictor, streams: int, read_ahead: int) -> LookingPool:
         """See `Task`."""
         del model, read_ahead
         filtered = [column for column, _, _ in self.terms]
@@ -152,7 +152,7 @@ class Search:
     places: Places
     known: Known
 
-    def pool(self, model: OnnxModel, streams: int, read_ahead: int) -> LookingPool:
+    def pool(self, model: Predictor, streams: int, read_ahead: int) -> LookingPool:
         """See `Task`."""
         del model, read_ahead
         label = [] if self.labels is None else [self.labels.column]

@@ -24,6 +24,7 @@ from ortbatch.engine.folder import RunFolder
 from ortbatch.engine.predictions import FOLDER, MANIFEST, SUCCESS
 from ortbatch.errors import DataError
 from ortbatch.job.redaction import redact
+from ortbatch.job.wording import printable
 from ortbatch.metrics.pairs import NOWHERE, Codes, PairedRows
 
 _PART = re.compile(r"part-(\d{6,})-[0-9a-f]{8}\.parquet")
@@ -73,6 +74,8 @@ def predictions_of(folder: RunFolder, report: Mapping[str, Any]) -> Predictions 
     """
     if "predictions" not in report:
         return "kept no predictions"
+    if (elsewhere := report["predictions"]["folder"]) != FOLDER:
+        return f"keeps its predictions apart from it, in {printable(elsewhere)}"
     missing = [name for name in (SUCCESS, MANIFEST) if not exists(folder.file(f"{FOLDER}/{name}"))]
     if missing:
         return f"has no complete predictions any more ({FOLDER}/{missing[0]} is gone)"

@@ -15,8 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.data.plan import PlannedFile, Shard, Shards
-from ortbatch.engine.driver import Fleet, LeftOut, Message
-from ortbatch.engine.events import Fault, Give, Joined, Kill, Quarantine, Returned, StartWorker, Stop, Tick
+from ortbatch.engine.driver import LeftOut
+from ortbatch.engine.events import (
+    Dismiss,
+    Fault,
+    Give,
+    Joined,
+    Kill,
+    Quarantine,
+    Returned,
+    StartWorker,
+    Stop,
+    Tick,
+    Want,
+)
+from ortbatch.engine.fleet import Fleet, Message
 from ortbatch.engine.rules import Rules
 from ortbatch.engine.schedule import Schedule
 from ortbatch.engine.tasks import Task
@@ -133,6 +146,10 @@ class _Under:
                 self._fleet.give_other(decision.worker, lease, shards, self._asked.task, alone=decision.alone)
             elif isinstance(decision, StartWorker):
                 self._fleet.start_worker()
+            elif isinstance(decision, Dismiss):
+                self._fleet.dismiss(decision.worker)
+            elif isinstance(decision, Want):
+                self._fleet.want(decision.workers)
             elif isinstance(decision, Kill):
                 self._fleet.kill(decision.worker)
             elif isinstance(decision, Quarantine):

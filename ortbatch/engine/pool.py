@@ -19,7 +19,7 @@ from ortbatch.engine.state import Part, RunState, ShardSet
 from ortbatch.errors import OrtbatchError, StorageError
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally
-from ortbatch.model.session import OnnxModel, Predictor
+from ortbatch.model.session import Predictor
 
 _CLOSE_SECONDS = 1.0
 
@@ -47,7 +47,7 @@ class StreamPool:
     def __init__(
         self,
         evaluation: Evaluation,
-        model: OnnxModel,
+        model: Predictor,
         streams: int,
         read_ahead: int = 0,
         baselines: Sequence[Predictor | None] = (),
@@ -65,7 +65,7 @@ class StreamPool:
         """
         started = time.perf_counter()
         try:
-            lease = _Lease(shards, alone)
+            lease = _Lease(shards, alone, len(self._streams))
             tasks = [_Task(lease, Future()) for _ in range(min(len(self._streams), len(shards)))]
             for task in tasks:
                 self._tasks.put(task)
@@ -112,19 +112,36 @@ class _Task:
 class _Lease:
     """Shards that streams take one after another."""
 
-    def __init__(self, shards: Sequence[Shard], alone: bool) -> None:
-        self._left = deque(shards)
+    def __init__(self, shards: Sequence[Shard], alone: bool, streams: int = 1) -> None:
+        self.left = deque(shards)
         self.alone = alone
+        self.streams = streams
 
     def shards(self, taken: list[Shard]) -> Iterator[Shard]:
         """What the calling stream is to do, shard by shard; noted in `taken`."""
-        while True:
-            try:
-                shard = self._left.popleft()
-            except IndexError:
-                return
-            taken.append(shard)
-            yield shard
+        return _Taking(self, taken)
+
+
+class _Taking:
+    """A stream's way to the shards of a lease; says whether it may take one more before it needs it."""
+
+    def __init__(self, lease: _Lease, taken: list[Shard]) -> None:
+        self._lease, self._taken = lease, taken
+
+    def __iter__(self) -> _Taking:
+        return self
+
+    def __next__(self) -> Shard:
+        try:
+            shard = self._lease.left.popleft()
+        except IndexError:
+            raise StopIteration from None
+        self._taken.append(shard)
+        return shard
+
+    def __length_hint__(self) -> int:
+        # As long as each of the others finds one.
+        return max(0, len(self._lease.left) - self._lease.streams + 1)
 
 
 class _Streaming:

@@ -14,21 +14,16 @@ import pyarrow as pa
 from ortbatch.data.features import new_buffers
 from ortbatch.data.labels import (
     Labels,
-    bind_labels,
-    check_label_names,
-    fractional,
-    is_integer_name,
 )
 from ortbatch.data.plan import Plan, make_plan, sampled
-from ortbatch.data.survey import are_cuts_of, survey
 from ortbatch.data.transform import Transform, read_transform
 from ortbatch.engine.baseline_setup import Opened, is_model
 from ortbatch.engine.contract import Contract
-from ortbatch.engine.evaluation import DecodedRows, Evaluation, decode
+from ortbatch.engine.evaluation import Evaluation, decode
 from ortbatch.engine.feeder import Feeder, Inputs
 from ortbatch.engine.host import available_cpus
+from ortbatch.engine.joined import prepare_joined
 from ortbatch.engine.layout import Node, lay_out
-from ortbatch.engine.predictions import WRITTEN, Kept
 from ortbatch.engine.prepared import THREADS, ModelFile, Prepared, Settled
 from ortbatch.engine.probe import (
     affordable,
@@ -38,18 +33,18 @@ from ortbatch.engine.probe import (
     usable_features,
     without_loose_label,
 )
+from ortbatch.engine.task import check_expected, check_gates, check_rows, cut, decide, kept_of, labels_of
 from ortbatch.engine.tune import TUNED_FROM_ROWS, tune
 from ortbatch.engine.turned import provable_columns
-from ortbatch.errors import Complaints, DataError, JobError, ModelError, Problem
+from ortbatch.errors import Complaints, ModelError
 from ortbatch.job import Job
-from ortbatch.job.gates import check_class, check_slice
-from ortbatch.model.outputs import Decision, Output, choose_output, settle_output
+from ortbatch.job.model_spec import StoredSpec
+from ortbatch.model.outputs import Output, choose_output, settle_output
 from ortbatch.model.own_label import settle_by_place
 from ortbatch.model.session import OnnxModel
 from ortbatch.model.source import load, open_source
 from ortbatch.model.tuning import Tuning, batch_size_for, ladder, most_rows_for
 
-_TEXT_SHOWN = 40
 _WHY = {
     "job": "`model.batch_size`",
     "model": "the only one that the model takes",
@@ -72,6 +67,8 @@ def prepare(job: Job, there: Settled | None = None) -> Prepared:
         PreflightError: if several of these are so.
         StorageError: if storage failed.
     """
+    if isinstance(job.model, StoredSpec):
+        return prepare_joined(job, job.model, there or Settled())
     complaints = Complaints()
     opened = output = plan = transform = None
     beside: list[Opened] = []
@@ -98,7 +95,7 @@ def prepare(job: Job, there: Settled | None = None) -> Prepared:
     assert plan is not None
     there = there or Settled()
     try:
-        prepared = _cut(_with_baselines(_fit(job, *opened, plan, contract, output), beside), there)
+        prepared = cut(_with_baselines(_fit(job, *opened, plan, contract, output), beside), there)
         return _tuned(prepared, opened[1], there.batch_size)
     except MemoryError as error:
         said = f"out of memory with the first rows: {error}. Lower `model.batch_size`, or free some."
@@ -116,7 +113,7 @@ def _plan(job: Job, contract: Contract, beside: Sequence[Opened]) -> Plan:
     shard_rows = job.execution.shard_rows
     uris = [job.locate(path) for path in job.data.path]
     plan = make_plan(uris, None if shard_rows == "auto" else shard_rows, check)
-    _check_expected(job, plan)
+    check_expected(job, plan)
     if job.data.sample is not None:
         plan = sampled(plan, job.data.sample.rows, job.data.sample.seed)
     return plan
@@ -134,16 +131,6 @@ def open_model(job: Job) -> tuple[ModelFile, OnnxModel]:
     return ModelFile(source, model.inputs, model.outputs, model.providers), model
 
 
-def _check_expected(job: Job, plan: Plan) -> None:
-    expect = job.data.expect
-    complaints = Complaints()
-    for name, expected, got in (("rows", expect.rows, plan.rows), ("files", expect.files, len(plan.files))):
-        if expected is not None and expected != got:
-            where = ", ".join(job.data.path)
-            complaints.add(DataError(f"data.expect.{name}: expected {expected:,}, found {got:,} in {where}."))
-    complaints.raise_all()
-
-
 def _fit(
     job: Job, file: ModelFile, model: OnnxModel, plan: Plan, contract: Contract, output: Output
 ) -> Prepared:  # fmt: skip
@@ -159,10 +146,10 @@ def _fit(
     features = affordable(features, row_bytes)
     output = settle_output(output, run_in_batches(model, output, contract.inputs, features, batch_size))
     output = without_loose_label(model, output, contract.inputs, features)
-    labels = _labels(job, contract.schema.field(job.data.label), output, table)
+    labels = labels_of(job, contract.schema.field(job.data.label), output, table)
     output = _settle_own_label(job, model, output, labels, contract.inputs, features, batch_size)
-    decision = _decide(job, output, labels.classes)
-    _check_gates(job, decision)
+    decision = decide(job, output, labels.classes)
+    check_gates(job, decision)
     if how == "rule":
         batch_size = min(batch_size, most_rows_for(len(decision.classes)))
     dependence = batch_dependence(model, decision, contract.inputs, features, batch_size)
@@ -172,7 +159,8 @@ def _fit(
         batch_size, how = 1, "batch_dependent"
     kept = {name: array.copy() for name, array in example.items()}
     unlabelled = job.data.unlabelled == "score"
-    written = _kept(job, contract, decision)
+    dtype = next(spec.dtype for spec in file.outputs if spec.name == decision.output.name)
+    written = kept_of(job, contract, decision, dtype)
     evaluation = Evaluation(contract.inputs, labels, decision, batch_size, kept, terms, unlabelled, written)
     if not dependence.scores:
         by_columns = batch_size_for(row_bytes, by_columns=True)
@@ -182,7 +170,7 @@ def _fit(
         if names and how == "rule":
             evaluation = replace(evaluation, batch_size=sizes[-1])
     decoded = decode(evaluation, table)
-    _check_rows(evaluation, decoded, table)
+    check_rows(evaluation, decoded, table)
     return Prepared(
         job, file, plan, contract.schema, evaluation, decoded, dependence, how, Tuning(_WHY[how]), row_bytes
     )
@@ -203,14 +191,6 @@ def _with_baselines(prepared: Prepared, beside: Sequence[Opened]) -> Prepared:
     complaints.raise_all()
     evaluation = replace(evaluation, baselines=tuple(baseline for baseline, _ in found))
     return replace(prepared, evaluation=evaluation, baselines=tuple(about for _, about in found))
-
-
-def _cut(prepared: Prepared, there: Settled) -> Prepared:
-    """The same with the slices that the data hold; data that were looked through for them are not read again."""
-    plan, specs = prepared.plan, prepared.job.slices
-    known = there.data == plan.digest() and are_cuts_of(there.cuts, specs)
-    cuts = there.cuts if known else survey(plan, specs, available_cpus())
-    return replace(prepared, evaluation=replace(prepared.evaluation, cuts=cuts))
 
 
 def _tuned(prepared: Prepared, model: OnnxModel, there: int | None) -> Prepared:
@@ -252,99 +232,3 @@ def _batch_size(job: Job, model: OnnxModel, row_bytes: int) -> tuple[int, str]:
             )
         return model.fixed_batch, "model"
     return (batch_size_for(row_bytes), "rule") if asked == "auto" else (asked, "job")
-
-
-def _labels(job: Job, field: pa.Field, output: Output, table: pa.Table) -> Labels:
-    """How labels are read; names that the graph gives its columns are classes unless the job names them."""
-    classes = job.data.classes
-    if classes is not None and output.names is not None:
-        _check_names(classes, output)
-    labels = bind_labels(field, classes or output.names, job.data.label_is, output.classes)
-    check_label_names(labels, field.type)
-    if (broken := fractional(table.column(field.name))) is not None:
-        raise DataError(
-            f"label column `{field.name}` holds {broken}, which is no class: this is a regression task; ortbatch "
-            "evaluates binary and multiclass classifiers. Name another column in `data.label`."
-        )
-    return labels
-
-
-def _check_names(classes: tuple[str, ...], output: Output) -> None:
-    """Hold the job's classes against those of the graph; display names for 0, 1, ... are no conflict."""
-    names = output.names or ()
-    display = names == tuple(map(str, range(len(names)))) and not any(is_integer_name(name) for name in classes)
-    if classes != names and not (display and len(classes) == len(names)):
-        raise ModelError(
-            f"data.classes are {', '.join(classes[:10])}; the model itself names the columns of output `{output.name}` "
-            f"{', '.join(names[:10])}, in that order. Leave `data.classes` out, or give them as the model does."
-        )
-
-
-def _decide(job: Job, output: Output, classes: tuple[str, ...]) -> Decision:
-    """Task, positive class and threshold."""
-    if output.classes is not None and output.classes != len(classes):
-        raise ModelError(
-            f"output `{output.name}` of the model scores {output.classes} classes, `data.classes` names "
-            f"{len(classes)}: {', '.join(classes[:10])}. Name as many as it scores."
-        )
-    if len(classes) == 2:
-        name = job.data.positive if job.data.positive is not None else classes[1]
-        if name not in classes:
-            raise DataError(f"data.positive: `{name}` is none of the classes {', '.join(classes)}.")
-        return Decision(output, classes, classes.index(name), job.threshold)
-    if job.data.positive is not None or "threshold" in job.model_fields_set:
-        raise DataError(
-            f"`data.positive` and `threshold` are for two classes; this task has {len(classes)}. Take them out."
-        )
-    return Decision(output, classes, None, job.threshold)
-
-
-def _kept(job: Job, contract: Contract, decision: Decision) -> Kept | None:
-    """What predictions hold, if the job asks for them."""
-    asked = job.predictions
-    if asked is None:
-        return None
-    taken = [name for name in asked.columns if name in WRITTEN]
-    if taken or len(set(asked.columns)) < len(asked.columns):
-        raise DataError(
-            f"predictions.columns: each once, and none of {', '.join(WRITTEN)}, which are written anyway; got "
-            f"{', '.join(asked.columns)}. Rename such a column of the data to keep it."
-        )
-    most = 1 if decision.output.kind == "label" else len(decision.classes)
-    if asked.top_k > most:
-        said = "the model puts out labels only" if most == 1 else f"there are {most} classes"
-        raise DataError(f"predictions.top_k: {asked.top_k}; {said}. Lower it.")
-    return Kept(contract.kept_fields(), asked.top_k)
-
-
-def _check_gates(job: Job, decision: Decision) -> None:
-    """Now that the classes are known, hold the gates against them."""
-    problems = []
-    for number, gate in enumerate(job.gates):
-        try:
-            check_class(gate, decision.classes)
-            check_slice(gate, [spec.column for spec in job.slices])
-        except ValueError as error:
-            problems.append(Problem(str(gate), f"gates.{number}", str(error)))
-    if problems:
-        raise JobError(problems)
-
-
-def _check_rows(evaluation: Evaluation, decoded: DecodedRows, table: pa.Table) -> None:
-    if len(decoded.labels):
-        return
-    labels: Labels = evaluation.labels
-    seen = _some_values(table.column(labels.column))
-    reasons = ", ".join(f"{reason}: {rows.size}" for reason, rows in sorted(decoded.rejected.items()))
-    raise DataError(
-        f"none of the first {table.num_rows} rows can be evaluated ({reasons}). Label column `{labels.column}` "
-        f"holds {seen}; expected, by {labels.by}: {', '.join(labels.classes[:10])}."
-    )
-
-
-def _some_values(column: pa.ChunkedArray) -> str:
-    """A few values of a column, for a message."""
-    try:
-        return ", ".join(str(value)[:_TEXT_SHOWN] for value in column.unique()[:5].to_pylist())
-    except UnicodeDecodeError:
-        return "text that is not UTF-8"

@@ -16,6 +16,7 @@ from ortbatch.data.binding import TensorSpec
 from ortbatch.data.plan import Plan
 from ortbatch.data.storage import is_remote
 from ortbatch.engine.evaluation import DecodedRows, Evaluation
+from ortbatch.engine.joining import JoinFacts
 from ortbatch.engine.layout import Work
 from ortbatch.engine.predictions import Sink
 from ortbatch.engine.probe import Dependence
@@ -103,6 +104,7 @@ class Prepared:
         tuning: how it was tuned, or why it was not.
         row_bytes: bytes of the inputs of one of the first rows.
         baselines: of those in `evaluation.baselines`, in their order.
+        joined: how rows and stored scores met; None where a model is run.
     """
 
     job: Job
@@ -116,6 +118,7 @@ class Prepared:
     tuning: Tuning
     row_bytes: int
     baselines: tuple[PreparedBaseline, ...] = ()
+    joined: JoinFacts | None = None
 
     @property
     def model_bytes(self) -> int:
@@ -146,6 +149,7 @@ class Prepared:
             # How a thing was found is no part of what it is.
             "inputs": [asdict(replace(binding, how="", by_columns=False)) for binding in inputs.bound],
             "transform": None if inputs.transform is None else inputs.transform.digest,
+            **({} if inputs.join is None else {"join": inputs.join.column}),
             "labels": asdict(self.evaluation.labels),
             "filter": self.evaluation.terms,
             "unlabelled": self.evaluation.score_unlabelled,
@@ -166,21 +170,33 @@ class Prepared:
             "threads": str(THREADS),
             "providers": ",".join(self.model.providers),
             "onnxruntime": onnxruntime.__version__,
-            **({} if kept is None else {"predictions": _digest({"columns": str(kept.fields), "top_k": kept.top_k})}),
+            **({} if kept is None else {"predictions": _digest(kept.digest_parts())}),
         }
 
-    def with_sink(self, folder: str, options: str) -> Prepared:
+    def with_sink(self, folder: str, options: str, *, apart: bool = False) -> Prepared:
         """The same, with predictions going to a folder if the job asks for them.
 
         Args:
             folder: a path or URI.
             options: of the URI, with its `?`.
+            apart: is it none of the run's own?
         """
         if self.evaluation.kept is None:
             return self
         about = {"ortbatch.model_sha256": self.model.sha256, "ortbatch.evaluation_digest": self.evaluation_digest}
-        sink = Sink(folder, options, _digest(self.identity), about)
+        sink = Sink(folder, options, _digest(self.identity), about, self._scored(), apart)
         return replace(self, evaluation=replace(self.evaluation, sink=sink))
+
+    def _scored(self) -> dict[str, Any]:
+        """What a later join needs to know of the scores."""
+        decision = self.evaluation.decision
+        return {
+            "kind": decision.output.kind,
+            "columns": decision.output.columns,
+            "classes": list(decision.classes),
+            "positive": decision.positive,
+            "threshold": decision.threshold,
+        }
 
 
 def _digest(parts: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ import ray
 from ray._private import ray_constants
 
 from ortbatch.engine.host import available_cpus
-from ortbatch.engine.layout import Node
 from ortbatch.engine.signals import starting_ray
 from ortbatch.errors import ClusterError, JobError, Problem
 from ortbatch.job import Job
@@ -73,12 +72,6 @@ def _on_loopback() -> Iterator[None]:
             del os.environ[_CLUSTERS]
         else:
             os.environ[_CLUSTERS] = before
-
-
-def nodes() -> list[Node]:
-    """CPUs of the nodes that are alive, and the memory that Ray may hand out there."""
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(int(has.get("CPU", 0)), int(has["memory"]) if "memory" in has else None) for has in alive]
 
 
 def first_lines(error: Exception) -> str:

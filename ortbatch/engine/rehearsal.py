@@ -18,7 +18,7 @@ from ortbatch.engine.latency import piece_of, row_groups
 from ortbatch.engine.layout import RAY_SECONDS, SESSION_OF_MODEL, WORKER_BYTES, Layout
 from ortbatch.engine.prepared import THREADS, Prepared
 from ortbatch.engine.sessions import predictors
-from ortbatch.model.source import load
+from ortbatch.model.stored import load_predictor
 
 _SECONDS = 0.5
 _FIRST_ROWS = 256
@@ -93,7 +93,7 @@ def rehearse(prepared: Prepared) -> Rehearsal:
     # The sink is the run's: a rehearsal leaves nothing behind.
     evaluation, rows = replace(prepared.evaluation, sink=None), plan.files[file].group_rows[group]
     whole = Shards.of(plan.files, [[piece_of(plan, file, group)]])
-    model = load(prepared.model.source, prepared.job.model.providers, THREADS, evaluation.inputs.by_columns)
+    model = load_predictor(prepared.model.source, prepared.job.model.providers, THREADS, evaluation.inputs.by_columns)
     beside = predictors(evaluation.baselines, [baseline.model for baseline in prepared.baselines])
     stream = Stream(evaluation, model, 0, beside)
     few = min(rows, _FIRST_ROWS)

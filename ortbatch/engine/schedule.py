@@ -7,6 +7,7 @@ The only retry policy there is.
 * A shard that raises is tried once more, by another worker; a store that fails is asked again, later and later.
 * A lease that is out too long is taken back, and its worker ended.
 * Workers are replaced, later and later while none of them finishes a lease, and no more after many in a row.
+* Workers of a node that is about to go get no new lease and are let go after their last; nodes that come get some.
 * When nothing is left to hand out, a lease that takes long is given to an idle worker as well: the first counts.
 
 A shard that is ended is left out (quarantined) or ends the run, as the rules say. Leases start with one shard a stream
@@ -21,13 +22,13 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ortbatch.engine.events import (
     Decision,
+    Dismiss,
     Event,
     Fault,
     Give,
@@ -36,11 +37,14 @@ from ortbatch.engine.events import (
     Lost,
     Quarantine,
     Returned,
+    Room,
     ShardFailure,
     StartWorker,
     Stop,
     Tick,
+    Want,
 )
+from ortbatch.engine.lease import Holder, Lease
 from ortbatch.engine.rules import (
     DEATHS_OF_A_SHARD,
     ERRORS_OF_A_SHARD,
@@ -49,34 +53,12 @@ from ortbatch.engine.rules import (
     delay,
     late_after,
 )
-from ortbatch.engine.waiting import Queue, Retries
+from ortbatch.engine.size import Left, Size
+from ortbatch.engine.waiting import Queue, Retries, Untouched
 
 LEASE_SECONDS = 2.0
 LEASES_IN_FLIGHT = 2
-_SHARDS_OF_A_LEASE = 1_024
 _LOOK_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class _Lease:
-    """Shards that are out with one worker, or with two that race."""
-
-    shards: tuple[int, ...]
-    rows: int
-    given_at: float
-    holders: set[int]
-    alone: bool = False
-
-
-@dataclass(slots=True)
-class _Worker:
-    """Leases out with a worker, oldest first, and until when the oldest may take; `place` is its turn in joining."""
-
-    number: int
-    place: int
-    leases: dict[int, _Lease] = field(default_factory=dict)
-    until: float = 0.0
-    alone: bool = False
 
 
 class Schedule:
@@ -89,6 +71,7 @@ class Schedule:
         rules: what the job lets it do.
         order: ids in the order to hand them out; by default as they come.
         done: bool[n], shards that are done already; None: none.
+        size: says how many workers there are to be; by default one that expects nothing of them.
 
     Raises:
         ValueError: if `order` does not name every shard once.
@@ -103,37 +86,31 @@ class Schedule:
         rules: Rules | None = None,
         order: Sequence[int] | None = None,
         done: NDArray[np.bool_] | None = None,
+        size: Size | None = None,
     ) -> None:
         column = np.array([rows[shard] for shard in range(len(rows))] if isinstance(rows, Mapping) else rows, np.int64)
-        self._order = np.arange(column.size) if order is None else np.array(order, np.int64)
-        if order is not None and not np.array_equal(np.sort(self._order), np.arange(column.size)):
-            raise ValueError(f"expected an order of all {column.size:,} shards, each once")
-        if done is not None:
-            self._order = self._order[~done[self._order]]
-        self._rows_up_to = np.concatenate([[0], np.cumsum(column[self._order])])
+        self._untouched = Untouched(column, order, done)
         self._rows = column
         self._rules = rules or Rules()
-        self._total = int(self._order.size)
-        self._next = self._handed_rows = 0  # place in the order: shards before it have been handed out; their rows
-        self._all_rows = int(self._rows_up_to[-1])
         self._suspects: deque[int] = deque()
         self._again = Retries()
         self._deaths: Counter[int] = Counter()
         self._errors: Counter[int] = Counter()
         self._storage_errors: Counter[int] = Counter()
-        self._streams = streams
-        self._workers: dict[int, _Worker] = {}
+        self._streams, self._size = streams, size or Size(streams)
+        self._workers: dict[int, Holder] = {}
         self._joined = 0
         self._able = [Queue() for _ in range(LEASES_IN_FLIGHT)]  # at i: workers with i leases
-        self._out: dict[int, _Lease] = {}
+        self._out: dict[int, Lease] = {}
         self._untwinned: dict[int, None] = {}  # leases with one holder, oldest first
         self._lost: set[int] = set()
+        self._leaving = 0
         self._expected = self._starting = workers
         self._starts: list[float] = []  # when to replace workers
         self._losses = 0  # since a lease came back
         self._rate: float | None = None
         self._leases = 0
-        self._left = self._total
+        self._left = len(self._untouched)
         self._look_at = 0.0
         self.retries = 0
         self.stopped = False
@@ -154,7 +131,7 @@ class Schedule:
             event: what happened.
             now: seconds of any clock that does not go back.
         """
-        if self.finished or (not isinstance(event, Tick) and event.worker in self._lost):
+        if self.finished or (not isinstance(event, Tick | Room) and event.worker in self._lost):
             return []
         decided: list[Decision] = []
         if isinstance(event, Returned):
@@ -163,6 +140,8 @@ class Schedule:
             self._worker_joined(event)
         elif isinstance(event, Lost):
             decided += self._worker_lost(event, now)
+        elif isinstance(event, Room):
+            decided += self._seen(event)
         else:
             decided += self._overdue(now)
         if not self.finished:
@@ -170,22 +149,66 @@ class Schedule:
             while self._starts and self._starts[0] <= now:
                 heapq.heappop(self._starts)
                 decided.append(StartWorker())
+            if isinstance(event, Room) or not self._there:
+                decided += self._grow()
         return decided
 
     def _worker_joined(self, event: Joined) -> None:
         if event.worker in self._workers:
             return
-        worker = self._workers[event.worker] = _Worker(event.worker, self._joined)
+        worker = self._workers[event.worker] = Holder(event.worker, self._joined)
         self._joined += 1
         self._starting -= 1
         self._queue(worker)
 
-    def _queue(self, worker: _Worker) -> None:
+    def _seen(self, room: Room) -> list[Decision]:
+        """Workers whose node is about to go leave; what they hold, they do."""
+        self._size.see(room)
+        decided: list[Decision] = []
+        for worker in [self._workers[number] for number in sorted(room.leaving & self._workers.keys())]:
+            if not worker.leaving:
+                self._dequeue(worker)
+                worker.leaving = True
+                self._leaving += 1
+                decided += self._dismissed(worker)
+        return decided
+
+    def _dismissed(self, worker: Holder) -> list[Decision]:
+        """Let a worker go, if it is to leave and has done all that it held."""
+        if not worker.leaving or worker.leases:
+            return []
+        del self._workers[worker.number]
+        self._leaving -= 1
+        self._lost.add(worker.number)
+        return [Dismiss(worker.number)]
+
+    @property
+    def _hopeless(self) -> bool:
+        """Did so many workers end in a row that others would end too?"""
+        return self._losses > max(10, 3 * self._expected)
+
+    @property
+    def _there(self) -> int:
+        """Workers that are at work, or on their way."""
+        return self._starting + len(self._workers) - self._leaving
+
+    def _grow(self) -> list[Decision]:
+        """Start workers and ask for machines, if there is so much left to do."""
+        waiting = len(self._untouched) + len(self._suspects) + len(self._again)
+        left = Left(self._left, waiting, self._untouched.rows, self._rate, self._starting)
+        more, wanted = self._size.more(self._there, left), self._size.ask(left)
+        if self._hopeless and self._there:
+            more = 0
+        self._starting += more
+        self._expected = max(self._expected, self._there)
+        return [*([] if wanted is None else [Want(wanted)]), *[StartWorker()] * more]
+
+    def _queue(self, worker: Holder) -> None:
         held = len(worker.leases)
-        if held < LEASES_IN_FLIGHT and not worker.alone:
+        if held < LEASES_IN_FLIGHT and not worker.alone and not worker.leaving:
             self._able[held].add(worker.place, worker.number)
 
-    def _dequeue(self, worker: _Worker) -> None:
+    def _dequeue(self, worker: Holder) -> None:
         held = len(worker.leases)
         if held < LEASES_IN_FLIGHT:
             self._able[held].discard(worker.place)
@@ -203,15 +226,15 @@ class Schedule:
             # It begins now at the latest.
             worker.until = now + self._allowed(following)
             break
+        decided = self._dismissed(worker)
         lease = self._out.pop(event.lease, None)
         if lease is None:
-            return []  # its twin was first
+            return decided  # its twin was first
         self._untwinned.pop(event.lease, None)
         self._left -= len(lease.shards)
         if event.seconds > 0 and lease.rows:
             rate = lease.rows / event.seconds
             self._rate = rate if self._rate is None else (self._rate + rate) / 2
-        decided: list[Decision] = []
         for failure in event.failures:
             self._left += 1
             if not self.stopped:
@@ -258,15 +281,16 @@ class Schedule:
             self._starting -= 1
         else:
             self._dequeue(worker)
+            self._leaving -= worker.leaving
             for number in worker.leases:
                 decided += self._take_back(number, worker, event, now)
         if not self.finished:
             self._replace(event, now)
-            if not self._workers and not self._starting:
+            if not self._there and not self._workers:
                 decided += self._stop(f"no worker is left; last: {event.reason}", None, event.fault)
         return decided
 
-    def _take_back(self, number: int, worker: _Worker, event: Lost, now: float) -> list[Decision]:
+    def _take_back(self, number: int, worker: Holder, event: Lost, now: float) -> list[Decision]:
         """A lost worker's lease: nothing to do if another does it too."""
         lease = self._out.get(number)
         if lease is None:
@@ -292,7 +316,7 @@ class Schedule:
 
     def _replace(self, event: Lost, now: float) -> None:
         self._losses += not event.fault.blames_nobody
-        if self._losses > max(10, 3 * self._expected):
+        if self._hopeless or not self._size.has_room(self._there):
             return
         heapq.heappush(self._starts, now + delay(self._losses))
         self._starting += 1
@@ -315,7 +339,7 @@ class Schedule:
         given: list[Decision] = []
         for able in self._able:
             passed = []
-            while able and (self._next < self._total or self._anything(now, idle=able is self._able[0])):
+            while able and (self._untouched or self._anything(now, idle=able is self._able[0])):
                 worker = self._workers[able.pop()]
                 number = self._lease_for(worker, now)
                 if number is None:
@@ -341,7 +365,7 @@ class Schedule:
             return True
         return idle and (bool(self._suspects) or self._late(now) is not None)
 
-    def _lease_for(self, worker: _Worker, now: float) -> int | None:
+    def _lease_for(self, worker: Holder, now: float) -> int | None:
         """Number of the worker's next lease, which is out from now on."""
         if self._suspects and not worker.leases:
             shard = self._suspects.popleft()
@@ -350,7 +374,7 @@ class Schedule:
             shards := self._again.pop(now, worker.number, only=len(self._workers) == 1)
         ):  # fmt: skip
             return self._new(shards, int(self._rows[list(shards)].sum()), now)
-        if self._next < self._total:
+        if self._untouched:
             return self._new(*self._next_shards(), now)
         late = None if worker.leases else self._late(now)
         if late is not None:
@@ -359,7 +383,7 @@ class Schedule:
 
     def _new(self, shards: tuple[int, ...], rows: int, now: float, *, alone: bool = False) -> int:
         number, self._leases = self._leases, self._leases + 1
-        self._out[number] = _Lease(shards, rows, now, set(), alone)
+        self._out[number] = Lease(shards, rows, now, set(), alone)
         if not alone:
             self._untwinned[number] = None
         return number
@@ -373,17 +397,13 @@ class Schedule:
         expected = LEASES_IN_FLIGHT * lease.rows / self._rate
         return number if now - lease.given_at > late_after(expected) else None
 
-    def _allowed(self, lease: _Lease) -> float:
+    def _allowed(self, lease: Lease) -> float:
         return self._rules.allowed(len(lease.shards), lease.rows, self._rate, self._streams)
 
     def _next_shards(self) -> tuple[tuple[int, ...], int]:
         """The next shards in order: one a stream, more up to a share of what waits or LEASE_SECONDS; and their rows."""
-        first, before = self._next, self._handed_rows
-        waiting, workers = self._all_rows - before, max(1, len(self._workers), self._expected)
+        waiting, workers = self._untouched.rows, max(1, len(self._workers), self._expected)
         # One worker has nobody to stop together with: its streams share the shards of a lease among themselves.
         share = waiting if workers == 1 else waiting / (2 * LEASES_IN_FLIGHT * workers)
         target = 0 if self._rate is None else int(min(self._rate * LEASE_SECONDS, share))
-        ends = self._rows_up_to[first + 1 : first + 1 + _SHARDS_OF_A_LEASE]
-        fit = min(max(int(ends.searchsorted(before + target, "right")), self._streams, 1), len(ends))
-        self._next, self._handed_rows = first + fit, int(ends[fit - 1])
-        return tuple(self._order[first : self._next].tolist()), self._handed_rows - before
+        return self._untouched.take(target, max(1, self._streams))

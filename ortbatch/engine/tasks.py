@@ -16,7 +16,7 @@ from ortbatch.data.reader import Block, Reader
 from ortbatch.engine.evaluation import Evaluation
 from ortbatch.engine.events import ShardFailure
 from ortbatch.engine.pool import LeaseDone, StreamPool, failure_of
-from ortbatch.model.session import OnnxModel
+from ortbatch.model.session import Predictor
 
 Look = Callable[[Shard, Iterator[Block]], Any]
 """What is learnt of a shard from its blocks."""
@@ -39,7 +39,7 @@ class Task(Protocol):
     def key(self) -> str:
         """What it is told by."""
 
-    def pool(self, model: OnnxModel, streams: int, read_ahead: int) -> TaskPool:
+    def pool(self, model: Predictor, streams: int, read_ahead: int) -> TaskPool:
         """Threads that do it.
 
         Args:
@@ -61,7 +61,7 @@ class Evaluate:
     key: str
     evaluation: Evaluation
 
-    def pool(self, model: OnnxModel, streams: int, read_ahead: int) -> StreamPool:
+    def pool(self, model: Predictor, streams: int, read_ahead: int) -> StreamPool:
         """See `Task`."""
         return StreamPool(self.evaluation, model, streams, read_ahead)
 
@@ -111,7 +111,7 @@ class LookingPool:
 class OtherTasks:
     """A worker's pool for the task that it was given last; that of the one before is closed."""
 
-    def __init__(self, model: OnnxModel, streams: int, read_ahead: int) -> None:
+    def __init__(self, model: Predictor, streams: int, read_ahead: int) -> None:
         self._given = model, streams, read_ahead
         self._lock = threading.Lock()
         self._key: str | None = None

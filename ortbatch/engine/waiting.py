@@ -3,8 +3,56 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 _LOOKED_AT = 8
+_SHARDS_AT_ONCE = 1_024
+
+
+class Untouched:
+    """Shards that were not handed out yet, in order; a million of them are a column.
+
+    Args:
+        rows: int64[n], of each shard.
+        order: all ids, in the order to hand them out; None: as they come.
+        done: bool[n], shards to leave out; None: none.
+
+    Raises:
+        ValueError: if `order` does not name every shard once.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.int64], order: Sequence[int] | None, done: NDArray[np.bool_] | None
+    ) -> None:  # fmt: skip
+        self._order = np.arange(rows.size) if order is None else np.array(order, np.int64)
+        if order is not None and not np.array_equal(np.sort(self._order), np.arange(rows.size)):
+            raise ValueError(f"expected an order of all {rows.size:,} shards, each once")
+        if done is not None:
+            self._order = self._order[~done[self._order]]
+        self._rows_up_to = np.concatenate([[0], np.cumsum(rows[self._order])])
+        self._next = 0
+        self._length = int(self._order.size)
+        self.rows = int(self._rows_up_to[-1])
+
+    def __len__(self) -> int:
+        return self._length - self._next
+
+    def take(self, rows: int, at_least: int) -> tuple[tuple[int, ...], int]:
+        """The next shards, and the rows that they have.
+
+        Args:
+            rows: of all of them, at most.
+            at_least: shards, though they have more rows.
+        """
+        first, before = self._next, int(self._rows_up_to[self._next])
+        ends = self._rows_up_to[first + 1 : first + 1 + _SHARDS_AT_ONCE]
+        fit = min(max(int(ends.searchsorted(before + rows, "right")), at_least), len(ends))
+        self._next, taken = first + fit, int(ends[fit - 1]) - before
+        self.rows -= taken
+        return tuple(self._order[first : self._next].tolist()), taken
 
 
 class Queue:

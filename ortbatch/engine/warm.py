@@ -9,10 +9,10 @@ import numpy as np
 from ortbatch.engine.beside import Beside
 from ortbatch.engine.count import Answers, Count, Outcome
 from ortbatch.engine.evaluation import Evaluation
-from ortbatch.model.session import OnnxModel, Predictor
+from ortbatch.model.session import Predictor
 
 
-def warm_up(model: OnnxModel, evaluation: Evaluation, baselines: Sequence[Predictor | None] = ()) -> None:
+def warm_up(model: Predictor, evaluation: Evaluation, baselines: Sequence[Predictor | None] = ()) -> None:
     """Run one full batch of the same real row, and count what comes out of it as if it were of the first class.
 
     Args:

@@ -26,8 +26,9 @@ from ortbatch.engine.tasks import OtherTasks, Task
 from ortbatch.engine.threads import THREADS
 from ortbatch.engine.warm import warm_up
 from ortbatch.errors import ClusterError
-from ortbatch.model.session import OnnxModel, make_private
-from ortbatch.model.source import ModelSource, load, load_by_columns, unpack
+from ortbatch.model.session import Predictor, make_private
+from ortbatch.model.source import ModelSource, unpack
+from ortbatch.model.stored import load_predictor, load_travelled
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class WorkerSetup:
         streams: shards at once.
         read_ahead: blocks that each of them decodes before they are needed.
         where: what the job calls the model.
-        folder: name of the run's folder below the node's temp folder.
+        folder: what the name of the run's folder below a node's temp folder begins with.
         onnxruntime: version that the driver has.
         baselines: files of those in `evaluation.baselines`.
     """
@@ -78,7 +79,9 @@ class Worker:
                 "differ. Install the same version on all nodes."
             )
         self._setup = setup
-        self._folder = Path(tempfile.gettempdir()) / setup.folder
+        # A machine may be several nodes, and one of them may go first.
+        node = ray.get_runtime_context().get_node_id()
+        self._folder = Path(tempfile.gettempdir()) / f"{setup.folder}-{node[:12]}"
         make_private(self._folder)
         copy_below(self._folder)
         self._path: Path | None = None
@@ -92,14 +95,12 @@ class Worker:
         self._pool = StreamPool(setup.evaluation, model, setup.streams, setup.read_ahead, baselines)
         self._others = OtherTasks(model, setup.streams, setup.read_ahead)
 
-    def _load(self, threads: int, columns: Sequence[str] = ()) -> OnnxModel:
+    def _load(self, threads: int, columns: Sequence[str] = ()) -> Predictor:
         setup = self._setup
         if self._path is None:
             assert setup.source is not None
-            return load(setup.source, setup.providers, threads, columns)
-        if columns:
-            return load_by_columns(self._path.read_bytes(), columns, setup.providers, threads, setup.where)
-        return OnnxModel(self._path, setup.providers, threads, setup.where)
+            return load_predictor(setup.source, setup.providers, threads, columns)
+        return load_travelled(self._path, setup.providers, threads, setup.where, columns)
 
     def facts(self) -> WorkerFacts:
         """Answers when the worker is ready."""

@@ -9,8 +9,9 @@ Knows the names of metrics, and nothing of models, data or reports. Loads neithe
 from __future__ import annotations
 
 from ortbatch.job.data_spec import DataSpec, ExpectSpec, SampleSpec
+from ortbatch.job.execution_spec import ExecutionSpec
 from ortbatch.job.gates import Gate, Operator
-from ortbatch.job.job import ExecutionSpec, Job, LatencySpec, job_schema
+from ortbatch.job.job import Job, LatencySpec, job_schema
 from ortbatch.job.load import load_job
 from ortbatch.job.model_spec import InputSpec, ModelSpec, OutputSpec, TransformSpec
 from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec

@@ -11,15 +11,16 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
 from ortbatch.job.build import build
 from ortbatch.job.data_spec import DataSpec
+from ortbatch.job.execution_spec import ExecutionSpec
 from ortbatch.job.gates import Gate, check_class
-from ortbatch.job.model_spec import ModelSpec
-from ortbatch.job.part import Count, CountOrAuto, Many, Part, SecondsOrAuto, Text
+from ortbatch.job.model_spec import Model
+from ortbatch.job.part import Count, Many, Part, Text
 from ortbatch.job.planned import Baseline, ChecksSpec, PredictionsSpec, SliceSpec
 from ortbatch.job.redaction import redacted
 from ortbatch.job.schema import schema_of
@@ -57,24 +58,6 @@ class LatencySpec(Part):
     max_seconds: Annotated[float, Field(gt=0)] = Field(30.0, description="Longest time to spend on it, in seconds.")
 
 
-class ExecutionSpec(Part):
-    """How the work is spread; no metric depends on it."""
-
-    section: ClassVar[str] = "execution"
-
-    workers: CountOrAuto = Field("auto", description="Worker processes, or `auto`.")
-    cpus_per_worker: CountOrAuto = Field("auto", description="CPU cores of a worker, or `auto`.")
-    shard_rows: CountOrAuto = Field(
-        "auto", description="At most so many rows in a shard, rounded up to whole row groups; or `auto`."
-    )
-    shard_seconds: SecondsOrAuto = Field(
-        "auto", description="Longest time that a shard may take before its worker is ended; or `auto`."
-    )
-    on_bad_shard: Literal["fail", "quarantine"] = Field(
-        "fail", description="A shard that cannot be done ends the run, or is left out and counted as bad rows."
-    )
-
-
 class Job(Part):
     """Everything a run needs to know. `folder` and `variables` are no keys of the file.
 
@@ -82,7 +65,7 @@ class Job(Part):
     """
 
     name: Annotated[Text, AfterValidator(_name)] = Field(description="Name of the job, also of its folder of runs.")
-    model: ModelSpec = Field(description="The ONNX model; its path alone is the short form.")
+    model: Model = Field(description="The ONNX model; its path alone is the short form. Or stored predictions.")
     data: DataSpec = Field(description="The labelled rows: Parquet files and the column of the label.")
     threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="Score from which on a binary model says positive."
@@ -102,6 +85,15 @@ class Job(Part):
     execution: ExecutionSpec = Field(ExecutionSpec(), description="How the work is spread.")
     folder: Path = Field(default_factory=lambda: Path().absolute(), description="Absolute folder of the job file.")
     variables: Mapping[str, str] = Field({}, description="What `--var` gave.")
+
+    @model_validator(mode="after")
+    def _one_run_a_folder(self) -> Job:
+        if self.predictions is not None and self.predictions.path is not None and "{started}" in self.run_dir:
+            raise ValueError(
+                f"`predictions.path` is one folder for all runs of `run_dir: {self.run_dir}`; name the run by what the "
+                "predictions are named by, such as `run_dir: runs/{name}/dt={date}`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _classes_of_gates(self) -> Job:

@@ -145,3 +145,56 @@ class ModelSpec(Part):
     @classmethod
     def _from_short_form(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
+
+
+class StoredSpec(Part):
+    """Predictions of an earlier run in place of a model: a labelled row has the scores that its id was given then.
+
+    It answers what is asked of a model, so that nobody else need know of it.
+    """
+
+    section: ClassVar[str] = "model"
+
+    scores: Text = Field(description="Predictions of an earlier run: their folder, relative to the job file, or a URI.")
+    join: Text = Field(description="Column of ids, in the predictions and in the data: integers or text.")
+
+    @property
+    def path(self) -> str:
+        """Where they lie."""
+        return self.scores
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """None: nothing is run."""
+        return ()
+
+    @property
+    def inputs(self) -> Mapping[Text, InputSpec] | None:
+        """None: only ids are read."""
+        return None
+
+    @property
+    def transform(self) -> TransformSpec | None:
+        """None."""
+        return None
+
+    @property
+    def output(self) -> OutputSpec:
+        """What the predictions say."""
+        return OutputSpec()
+
+    @property
+    def batch_size(self) -> int | Literal["auto"]:
+        """Nothing depends on it."""
+        return "auto"
+
+
+def _form_of_model(value: object) -> str:
+    stored = isinstance(value, Mapping) and "path" not in value and bool({"scores", "join"} & value.keys())
+    return f"{TAG}stored" if stored or isinstance(value, StoredSpec) else f"{TAG}path"
+
+
+Model = Annotated[
+    Annotated[ModelSpec, Tag(f"{TAG}path")] | Annotated[StoredSpec, Tag(f"{TAG}stored")],
+    Discriminator(_form_of_model),
+]

@@ -205,5 +205,9 @@ class PredictionsSpec(Part):
 
     section: ClassVar[str] = "predictions"
 
+    path: Text | None = Field(
+        None, description="Folder, relative to the job file, or a URI. Absent: `predictions` in the run folder."
+    )
     columns: Many[Text] = Field((), description="Columns of the data to keep beside the prediction.")
     top_k: Count = Field(1, description="How many classes of each row.")
+    scores: bool = Field(False, description="Keep what the model put out for each class, as it came.")

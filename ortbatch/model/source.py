@@ -167,11 +167,11 @@ def load(source: ModelSource, providers: Sequence[str], threads: int, columns: S
     """
     if columns:
         model = load_by_columns(source.graph.runs, columns, providers, threads, source.where)
-        _require_unchanged(source)
+        require_unchanged(source)
         return model
     if source.runs_as_it_is and not is_remote(source.where):
         model = OnnxModel(local_path(source.where), providers, threads, source.where)
-        _require_unchanged(source)
+        require_unchanged(source)
         return model
     with tempfile.TemporaryDirectory(prefix="ortbatch-") as name:
         folder = Path(name)
@@ -184,7 +184,7 @@ def load(source: ModelSource, providers: Sequence[str], threads: int, columns: S
             else:
                 _link_or_copy(local_path(file.uri), target)
         model = OnnxModel(folder / "model.onnx", providers, threads, source.where)
-        _require_unchanged(source)
+        require_unchanged(source)
         return model
 
 
@@ -198,7 +198,7 @@ def load_by_columns(
         return OnnxModel(path, providers, threads, where, columns)
 
 
-def _require_unchanged(source: ModelSource) -> None:
+def require_unchanged(source: ModelSource) -> None:
     """What was loaded must be what was hashed; read again afterwards, as it may change at any time before."""
     files = [(file.uri, file.sha256) for file in source.external]
     if source.runs_as_it_is and not is_remote(source.where):

@@ -24,7 +24,7 @@ from ortbatch.report.encode import plain
 from ortbatch.report.fidelity import Known, fidelity_section
 from ortbatch.report.findings import all_findings
 from ortbatch.report.gates import EXIT_CODES, judge, status_of
-from ortbatch.report.latency import latency_section
+from ortbatch.report.latency import latency_section, not_timed
 from ortbatch.report.leakage import leakage_section
 from ortbatch.report.overfitting import overfitting_section
 from ortbatch.report.quality import quality_section
@@ -63,6 +63,7 @@ class RunFacts:
         baseline_facts: of the models that ran beside this one, by name: kind, model, batch_dependent, single and
             single_facts.
         checked: what was checked against the training data; None if the job names none.
+        join: how rows and stored scores met by id; None where a model was run.
     """
 
     id: str
@@ -87,6 +88,7 @@ class RunFacts:
     baseline_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     transform: LatencyHistogram | None = None
     checked: Checked | None = None
+    join: Mapping[str, Any] | None = None
 
 
 def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> dict[str, Any]:
@@ -104,15 +106,14 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
             **_optional("calibration", calibration_section(tally, facts.positive)),
             "confusion_matrix": _confusion(tally.confusion),
             **_optional("thresholds", _thresholds(job, tally, facts.positive)),
-            "latency": latency_section(
-                tally.latency, facts.batch_size, facts.single, facts.single_facts, facts.transform
-            )
+            "latency": _latency(tally, facts)
             | baselines_part(tally, facts.batch_size, facts.single, facts.baseline_facts),
             "throughput": _throughput(tally, facts),
             **_optional("slices", slices_section(tally, facts.positive) if tally.slices.cuts else None),
             **_optional("fidelity", _fidelity(tally, facts)),
             **_checks(tally, facts),
             **({"predictions": facts.predictions} if facts.predictions is not None else {}),
+            **_optional("join", facts.join),
             **_optional("baselines", facts.baselines or None),
             "gates": [],
             "findings": [],
@@ -121,6 +122,11 @@ def build_report(job: Job, tally: Tally, done_shards: int, facts: RunFacts) -> d
     )
     report["findings"] = all_findings(report, facts.findings)
     return judged(job.gates, report)
+
+
+def _latency(tally: Tally, facts: RunFacts) -> dict[str, Any]:
+    section = latency_section(tally.latency, facts.batch_size, facts.single, facts.single_facts, facts.transform)
+    return section if facts.join is None else not_timed(section, "scores are stored: no model was run")
 
 
 def _thresholds(job: Job, tally: Tally, positive: int | None) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from ortbatch.metrics.timed import MOST_RUNS
 from ortbatch.report.causes import causes
 from ortbatch.report.check_findings import check_findings
 from ortbatch.report.format import interval, number
+from ortbatch.report.join import join_findings
 from ortbatch.report.quality import positive_row
 
 Finding = dict[str, Any]
@@ -255,6 +256,7 @@ _LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
     _rejected_unlike_the_rest,
     causes,
     check_findings,
+    join_findings,
     _latency_tail,
     _never_steady,
     _too_few_timed,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ortbatch.metrics.estimate import Estimate
 from ortbatch.metrics.latency import DIGITS, HIGHEST_NS, LOWEST_NS, LatencyHistogram, highest_of
 
 PERCENTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99, "p99_9_ms": 0.999}
@@ -38,6 +39,12 @@ def latency_section(
         "batch": latency_values(batch) | {"batch_size": batch_size},
         "single": latency_values(single) | {"batch_size": 1, **single_facts, **apart},
     }
+
+
+def not_timed(section: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """The same where there was nothing to time: every estimate is undefined for that reason."""
+    names = ("mean_ms", *PERCENTILES, "max_ms")
+    return {kind: {**values, **dict.fromkeys(names, Estimate.undefined(why))} for kind, values in section.items()}
 
 
 def latency_values(histogram: LatencyHistogram) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ortbatch.metrics.reference import TOP
 from ortbatch.report.baseline_schema import BASELINES, VERSUS
 from ortbatch.report.checks_schema import LEAKAGE, OVERFITTING
 from ortbatch.report.fidelity_schema import FIDELITY, baselines_latency, without_good_classes, wrong_classes
+from ortbatch.report.join import JOIN
 from ortbatch.report.latency_schema import BATCH, SINGLE
 from ortbatch.report.threshold_schema import PICK, THRESHOLDS, wrong_thresholds
 from ortbatch.report.wellformed import without_wellformed
@@ -240,6 +241,7 @@ _SLICE = _object(
 
 _OPTIONAL = (
     "sampled", "calibration", "thresholds", "predictions", "slices", "fidelity", "leakage", "overfitting", "baselines",
+    "join",
 )  # fmt: skip
 
 REPORT_SCHEMA: dict[str, Any] = {
@@ -294,6 +296,7 @@ REPORT_SCHEMA: dict[str, Any] = {
             ),
             "throughput": _object({"rows_per_s": _ESTIMATE, "pass_s": _NUMBER, "seconds": _map(_NUMBER)}),
             "predictions": _object({"folder": _TEXT, "files": _COUNT, "rows": _COUNT, "columns": _list(_TEXT)}),
+            "join": JOIN,
             "slices": _list(_SLICE),
             "fidelity": FIDELITY,
             "leakage": LEAKAGE,

@@ -17,6 +17,7 @@ from rich.text import Text
 from ortbatch.report.checks_text import checks_lines
 from ortbatch.report.fidelity_text import fidelity_lines
 from ortbatch.report.format import interval, margin, name, number
+from ortbatch.report.join import join_line
 from ortbatch.report.sheet import sheet as _table
 from ortbatch.report.threshold_text import threshold_lines
 
@@ -49,7 +50,8 @@ def print_summary(report: Mapping[str, Any], console: Console) -> None:
         _print(console, [*_slices(report), ""])
     _print(console, fidelity_lines(report))
     _print(console, checks_lines(report))
-    _print(console, [*_latency(report), *_throughput(report), _coverage(report), *_quarantined(report)])
+    timed = [] if "join" in report else _latency(report)
+    _print(console, [*timed, *_throughput(report), _coverage(report), *_joined(report), *_quarantined(report)])
 
 
 def print_verdict(report: Mapping[str, Any], console: Console) -> None:
@@ -272,6 +274,11 @@ def _quarantined(report: Mapping[str, Any]) -> Iterator[Text]:
         )
     if len(shards) > _SHARDS_SHOWN:
         yield Text(f"left out: {len(shards) - _SHARDS_SHOWN:,} more")
+
+
+def _joined(report: Mapping[str, Any]) -> list[Text]:
+    line = join_line(report)
+    return [] if line is None else [Text(name(line, _SENTENCE_CHARACTERS))]
 
 
 def _coverage(report: Mapping[str, Any]) -> Text:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.faults.fault_job import STARTED
 
-# A program: it sets what Ray reads when it is imported.
-collect_ignore = ["node_scenarios.py"]
+# Programs: they set what Ray reads when it is imported.
+collect_ignore = ["node_scenarios.py", "scaling_scenarios.py", "several_nodes.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -165,11 +165,8 @@ def test_a_worker_killed_after_its_result_was_sent_is_counted_once(
     assert lasting(report.data) == lasting(undisturbed.data)
 
 
-def test_a_cluster_without_room_says_what_was_asked_and_what_there_is(
-    tmp_path: Path, ray_cluster: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster, "_CAPACITY_SECONDS", 1.0)
-    job = make_fault_job(tmp_path / "job", workers=1, cpus_per_worker=64)
+def test_a_cluster_without_room_says_what_was_asked_and_what_there_is(tmp_path: Path, ray_cluster: Any) -> None:
+    job = make_fault_job(tmp_path / "job", workers=1, cpus_per_worker=64, wait_for_workers_s=1)
     with pytest.raises(ClusterError, match=r"no worker could start in 1 s: each asks for 64 CPUs; the cluster has 4"):
         run(job, tmp_path, "ray")
 
@@ -182,7 +179,6 @@ def test_workers_that_start_slowly_are_waited_for_where_there_is_room(
             time.sleep(3)
             super().__init__(*arguments)
 
-    monkeypatch.setattr(cluster, "_CAPACITY_SECONDS", 0.5)
     monkeypatch.setattr(cluster.RayFleet, "worker_class", SlowWorker)
-    report = run(make_fault_job(tmp_path / "job", **TWO), tmp_path, "ray")
+    report = run(make_fault_job(tmp_path / "job", **TWO, wait_for_workers_s=0.5), tmp_path, "ray")
     assert lasting(report.data) == lasting(undisturbed.data)

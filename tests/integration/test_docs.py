@@ -68,6 +68,10 @@ def checkout(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "jobs" / "quantized").mkdir()
     for source in ("digits/prepare.py", "quantized/prepare.py", "quantized/job.yaml"):
         shutil.copy(ROOT / "jobs" / source, folder / "jobs" / source)
+    for name in ("fraud", "nightly"):
+        (folder / "jobs" / name).mkdir()
+        for source in (*(ROOT / "jobs" / name).glob("*.py"), *(ROOT / "jobs" / name).glob("*.yaml")):
+            shutil.copy(source, folder / "jobs" / name)
     return folder
 
 

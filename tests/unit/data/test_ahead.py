@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ortbatch.data.ahead import ahead
+from ortbatch.data.ahead import Next, ahead
 
 DEPTHS = [0, 1, 3]
 
@@ -77,3 +77,46 @@ def test_one_that_never_began_started_no_thread() -> None:
 def test_items_are_made_by_another_thread() -> None:
     names = list(ahead((threading.current_thread().name for _ in range(3)), 1))
     assert set(names) == {"read-ahead"}
+
+
+def test_what_was_begun_is_taken_once() -> None:
+    following: Next[str, int] = Next()
+    following.begin("a", lambda: 7)
+    assert (following.take("a"), following.take("a"), following.end()) == (7, None, None)
+    assert not next_threads()
+
+
+def test_what_was_not_begun_is_not_there() -> None:
+    following: Next[str, int] = Next()
+    following.begin("a", lambda: 7)
+    assert following.take("b") is None
+    assert following.end() == 7
+
+
+def test_what_failed_is_told_to_who_takes_it_and_to_nobody_else() -> None:
+    def fail() -> int:
+        raise ValueError("third sector")
+
+    following: Next[str, int] = Next()
+    following.begin("a", fail)
+    with pytest.raises(ValueError, match="third sector"):
+        following.take("a")
+    following.begin("b", fail)
+    assert following.end() is None
+
+
+def test_it_is_made_in_another_thread_before_it_is_taken() -> None:
+    following, made = Next[str, str](), threading.Event()
+
+    def make() -> str:
+        made.set()
+        return threading.current_thread().name
+
+    following.begin("a", make)
+    assert made.wait(10)
+    assert str(following.take("a")).startswith("read-next")
+    following.end()
+
+
+def next_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("read-next")]

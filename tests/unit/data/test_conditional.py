@@ -10,7 +10,7 @@ import pytest
 
 from ortbatch.data import conditional
 from ortbatch.data.conditional import create_remote, is_known, replace_remote
-from ortbatch.data.storage import locate
+from ortbatch.data.storage import locate, read_bytes
 from ortbatch.errors import DataError
 from tests.s3 import KEY, ScriptedStore, scripted_store
 
@@ -181,3 +181,27 @@ def test_a_store_that_is_not_known_is_refused_with_those_that_are(uri: str) -> N
 def test_a_refusal_has_no_secret() -> None:
     with pytest.raises(DataError, match=r"^mock://bucket: a run folder needs"):
         create_remote("mock://key:secret@bucket/f?token=secret", b"x")
+
+
+def test_a_store_that_speaks_as_google_s_does_is_asked_where_it_is() -> None:
+    found = store_of("gs://bucket/?endpoint_override=127.0.0.1:9&scheme=http")
+    assert (found.config["base_url"], found.client_options["allow_http"]) == ("http://127.0.0.1:9", "true")
+
+
+def test_nobody_s_login_asks_nobody_for_a_token() -> None:
+    found = store_of("gs://anonymous@bucket/?endpoint_override=host:9").config
+    assert '"disable_oauth": true' in found["service_account_key"]
+    assert '"gcs_base_url": "https://host:9"' in found["service_account_key"]
+
+
+@pytest.mark.parametrize("act", [lambda uri: create_remote(uri, b"x"), read_bytes], ids=["write", "read"])
+def test_a_session_token_of_the_environment_goes_with_its_key(
+    act: Any, store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ACCESS_KEY_ID": "ours", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": "of ours"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{store.port}")
+    store.objects["/bucket/there"] = b"x"
+    act("s3://bucket/there" if act is read_bytes else "s3://bucket/new")
+    assert "Credential=ours/" in store.headers["Authorization"]
+    assert store.headers["X-Amz-Security-Token"] == "of ours"

@@ -184,7 +184,7 @@ def test_a_row_group_that_gives_fewer_rows_than_its_footer_says_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = planned(write_table(tmp_path / "a.parquet", numbered(200), [100, 100]))
-    monkeypatch.setattr(reader._OpenFile, "decode", lambda self, group, columns: iter([numbered(99)]))
+    monkeypatch.setattr(reader._OpenFile, "decode", lambda self, group, wanted, spans: iter([numbered(99)]))
     with pytest.raises(DataError, match="row group 0 holds 100 rows by its footer, -1 were decoded"):
         blocks_of(plan)
 

@@ -134,3 +134,17 @@ def test_remote_bytes_come_back_as_written() -> None:
     assert locate("mock://bucket/storage/a%20b")[1] == "/storage/a b"
     assert read_bytes("mock://bucket/storage/a%20b") == b"x"
     assert exists("mock://bucket/storage/a%20b")
+
+
+CLOUDS = {
+    "abfs://container@account.dfs.core.windows.net/a%20b/c": ("AzureFileSystem", "container/a b/c"),
+    "abfss://container@account.dfs.core.windows.net/a": ("AzureFileSystem", "container/a"),
+    "gs://bucket/a/b": ("GcsFileSystem", "bucket/a/b"),
+    "gs://anonymous@bucket/a?endpoint_override=127.0.0.1:9&scheme=http": ("GcsFileSystem", "bucket/a"),
+}
+
+
+@pytest.mark.parametrize(("uri", "expected"), CLOUDS.items())
+def test_uris_of_google_and_azure_name_their_clients_and_a_path(uri: str, expected: tuple[str, str]) -> None:
+    filesystem, path = locate(uri)
+    assert (type(filesystem).__name__, path) == expected

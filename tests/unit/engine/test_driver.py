@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from ortbatch.data.plan import Shard
-from ortbatch.engine.driver import Completed, Message, Steering, drive
+from ortbatch.engine.driver import Completed, Steering, drive
 from ortbatch.engine.evaluate import Stream
-from ortbatch.engine.events import Fault, Joined, Lost, Returned, ShardFailure
+from ortbatch.engine.events import Fault, Joined, Lost, Returned, Room, ShardFailure
+from ortbatch.engine.fleet import Message
 from ortbatch.engine.inline import InlineFleet
 from ortbatch.engine.latency import SingleLatency, SingleSetup
 from ortbatch.engine.prepare import open_model, prepare
@@ -60,6 +61,8 @@ class TroubledFleet:
         self._double, self._lose = double, lose
         self._messages: list[Message] = []
         self._next = 0
+
+    def open(self, tell: object, stopped: object) -> None: ...
 
     def start_worker(self) -> None:
         self._messages.append(Message(Joined(self._next)))
@@ -120,6 +123,47 @@ def test_a_shuffled_order_changes_no_count(prepared: Prepared, expected: Tally, 
     order = [shard.id for shard in prepared.plan.shards]
     random.Random(seed).shuffle(order)
     assert counts(finish(prepared, TroubledFleet(prepared, seed), order).state.tally) == expected
+
+
+class MovingFleet(TroubledFleet):
+    """Its nodes come and go with notice: now and then it says so, with any worker on a node that drains."""
+
+    def __init__(self, prepared: Prepared, seed: int, *, lose: int = 0) -> None:
+        super().__init__(prepared, seed, lose=lose)
+        self._going: set[int] = set()
+        self.dismissed: list[int] = []
+        self.wanted: list[int] = []
+
+    def wait(self) -> Message | None:
+        if self._random.random() < 0.3:
+            self._going |= {worker for worker in range(self._next) if self._random.random() < 0.3}
+            return Message(Room(self._random.randrange(1, 5), 50, frozenset(self._going)))
+        return super().wait()
+
+    def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:
+        assert worker not in self.dismissed
+        super().give(worker, lease, shards, alone=alone)
+
+    def dismiss(self, worker: int) -> None:
+        assert worker in self._going
+        self.dismissed.append(worker)
+
+    def want(self, workers: int) -> None:
+        self.wanted.append(workers)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nodes_that_come_and_go_change_no_count(prepared: Prepared, expected: Tally, seed: int) -> None:
+    fleet = MovingFleet(prepared, seed)
+    completed = finish(prepared, fleet)
+    assert counts(completed.state.tally) == expected
+    assert (completed.retries, completed.faults) == (0, ())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nodes_that_come_and_go_and_die_change_no_count(prepared: Prepared, expected: Tally, seed: int) -> None:
+    completed = finish(prepared, MovingFleet(prepared, seed, lose=4))
+    assert counts(completed.state.tally) == expected
 
 
 class WatchingFleet(TroubledFleet):

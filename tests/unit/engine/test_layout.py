@@ -14,14 +14,18 @@ from ortbatch.engine.layout import (
     SESSIONS_SHARE,
     USEFUL_STREAMS,
     Layout,
+    Need,
     Node,
     Work,
     ends_first,
+    gpus_asked,
     lay_out,
+    places,
+    with_gpus,
     worker_bytes,
 )
 from ortbatch.errors import ClusterError
-from ortbatch.job.job import ExecutionSpec
+from ortbatch.job.execution_spec import ExecutionSpec
 
 GB = 10**9
 AUTO = ExecutionSpec()
@@ -31,6 +35,14 @@ LAPTOP, SERVER = Node(2, 8 * GB), Node(64, 128 * GB)
 
 def asked(workers: int | str = "auto", cpus: int | str = "auto") -> ExecutionSpec:
     return ExecutionSpec(workers=workers, cpus_per_worker=cpus)
+
+
+def at_most(workers: int) -> ExecutionSpec:
+    return ExecutionSpec(max_workers=workers)
+
+
+def on_gpus(gpus: float, cpus: int | str = "auto") -> ExecutionSpec:
+    return ExecutionSpec(gpus_per_worker=gpus, cpus_per_worker=cpus)
 
 
 CASES = {
@@ -53,6 +65,16 @@ CASES = {
     "the job's CPUs": ([SERVER], SMALL, 1_000, asked(cpus=4), (16, 4)),
     "the job's CPUs, and memory for few workers": ([SERVER], 2 * GB, 1_000, asked(cpus=1), (9, 1)),
     "the job's workers and CPUs": ([SERVER], 2 * GB, 1_000, asked(32, 3), (32, 3)),
+    "at most three share what there is": ([SERVER], SMALL, 1_000, at_most(3), (3, 21)),
+    "at most more than there is room for": ([SERVER], SMALL, 1_000, at_most(50), (32, 2)),
+    "one GPU": ([Node(8, 32 * GB, 1)], SMALL, 1_000, on_gpus(1), (1, 8)),
+    "a quarter of a GPU": ([Node(8, 32 * GB, 1)], SMALL, 1_000, on_gpus(0.25), (4, 2)),
+    "a third of a GPU leaves a rest": ([Node(8, 32 * GB, 2)], SMALL, 1_000, on_gpus(0.4, 1), (4, 1)),
+    "a tenth is a tenth": ([Node(64, 128 * GB, 1)], SMALL, 1_000, on_gpus(0.1, 1), (10, 1)),
+    "four GPUs": ([Node(64, 128 * GB, 4)], SMALL, 1_000, on_gpus(1), (4, 16)),
+    "two GPUs a worker": ([Node(64, 128 * GB, 5)], SMALL, 1_000, on_gpus(2, 4), (2, 4)),
+    "nodes without GPUs": ([Node(4, 8 * GB), Node(8, 32 * GB, 1)], SMALL, 1_000, on_gpus(1), (1, 8)),
+    "no GPU asked for where there is one": ([Node(8, 32 * GB, 1)], SMALL, 1_000, on_gpus(0), (4, 2)),
 }  # fmt: skip
 
 
@@ -80,6 +102,50 @@ def test_memory_too_small_for_the_model_is_told_with_what_to_do(one_process: boo
 NODES = st.lists(
     st.builds(Node, st.integers(0, 130), st.none() | st.integers(10 * GB, 500 * GB)), min_size=1, max_size=6
 )
+PROVIDERS = {
+    "CUDA": (["CUDAExecutionProvider", "CPUExecutionProvider"], 1.0),
+    "TensorRT": (["TensorrtExecutionProvider"], 1.0),
+    "CPU": (["CPUExecutionProvider"], 0.0),
+    "OpenVINO on the CPU": (["OpenVINOExecutionProvider", "CPUExecutionProvider"], 0.0),
+}
+
+
+@pytest.mark.parametrize(("providers", "gpus"), PROVIDERS.values(), ids=PROVIDERS)
+def test_a_provider_that_needs_a_gpu_gets_one(providers: list[str], gpus: float) -> None:
+    assert gpus_asked(with_gpus(AUTO, providers)) == gpus
+
+
+@pytest.mark.parametrize("gpus", [0.0, 0.25, 2.0])
+def test_the_jobs_gpus_win(gpus: float) -> None:
+    assert gpus_asked(with_gpus(on_gpus(gpus), ["CUDAExecutionProvider"])) == gpus
+
+
+GPU_NODES = st.lists(st.builds(Node, st.integers(0, 64), st.none(), st.integers(0, 8)), min_size=1, max_size=5)
+
+
+@given(GPU_NODES, st.sampled_from([0.1, 0.25, 0.3, 0.5, 1.0, 2.0, 3.0]), st.integers(1, 8))
+def test_shares_of_a_gpu_never_add_up_to_more_than_it(nodes: list[Node], gpus: float, cpus: int) -> None:
+    for node in nodes:
+        there = places([node], Need(cpus, gpus, 0))
+        assert there * cpus <= node.cpus
+        assert there * gpus <= node.gpus + 1e-9
+
+
+@given(NODES, st.integers(1, 50))
+def test_never_more_workers_than_the_jobs_most(nodes: list[Node], most: int) -> None:
+    assert 1 <= lay_out(nodes, SMALL, 10_000, at_most(most)).workers <= most
+
+
+@given(NODES, NODES, st.integers(1, 8), st.integers(0, 10 * GB))
+def test_room_of_nodes_is_the_sum_of_their_rooms(some: list[Node], others: list[Node], cpus: int, model: int) -> None:
+    need = Need(cpus, 0, model)
+    assert places([*some, *others], need) == places(some, need) + places(others, need)
+
+
+def test_a_node_without_the_memory_for_the_model_is_no_room() -> None:
+    assert places([Node(8, 4 * GB), Node(8, 50 * GB)], Need(8, 0, 5 * GB)) == 1
+
+
 MODELS, SHARDS = st.integers(0, 10 * GB), st.integers(1, 5_000)
 
 

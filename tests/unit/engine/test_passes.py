@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ortbatch.data.plan import Piece, PlannedFile, Shard, Shards
-from ortbatch.engine.driver import Message
-from ortbatch.engine.events import Fault, Joined, Lost, Returned, ShardFailure
+from ortbatch.engine.events import Fault, Joined, Lost, Returned, Room, ShardFailure
+from ortbatch.engine.fleet import Message
 from ortbatch.engine.latency import SingleLatency, SingleSetup
 from ortbatch.engine.passes import Pass, Passes
 from ortbatch.engine.rules import Rules
@@ -41,6 +41,7 @@ class Fleet:
     stale: list[Message] = field(default_factory=list)
     given: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     killed: list[int] = field(default_factory=list)
+    dismissed: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.messages: deque[Message] = deque(self.stale)
@@ -72,6 +73,14 @@ class Fleet:
 
     def kill(self, worker: int) -> None:
         self.killed.append(worker)
+
+    def dismiss(self, worker: int) -> None:
+        self.there.pop(worker)
+        self.dismissed.append(worker)
+
+    def want(self, workers: int) -> None: ...
+
+    def open(self, tell: object, stopped: object) -> None: ...
 
     def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None: ...
 
@@ -112,6 +121,13 @@ def test_a_worker_is_started_where_none_is_left() -> None:
     fleet = Fleet(there={})
     assert sorted(made(fleet)) == ALL
     assert {worker for worker, _, _ in fleet.given} == {0}
+
+
+def test_workers_of_a_node_that_goes_are_let_go_and_those_of_one_that_comes_are_used() -> None:
+    fleet = Fleet(stale=[Message(Room(3, 3, frozenset({0})))])
+    assert sorted(made(fleet)) == ALL
+    assert fleet.dismissed == [0]
+    assert max(worker for worker, _, _ in fleet.given) >= 2
 
 
 def test_a_worker_that_is_still_starting_is_given_work_when_it_joins() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ortbatch.engine.events import (
     Decision,
+    Dismiss,
     Event,
     Fault,
     Give,
@@ -22,10 +23,12 @@ from ortbatch.engine.events import (
     Lost,
     Quarantine,
     Returned,
+    Room,
     ShardFailure,
     StartWorker,
     Stop,
     Tick,
+    Want,
 )
 from ortbatch.engine.rules import DEATHS_OF_A_SHARD, ERRORS_OF_A_SHARD, Rules
 from ortbatch.engine.schedule import Schedule
@@ -45,18 +48,22 @@ class Cluster:
         double: chance that an event is said twice.
         poison: shards that end every worker that gets to them. broken: shards that raise wherever they are tried.
         hangs: shards that never come back.
+        moves: chance at each tick that nodes come and go.
         rules: of the schedule.
     """
 
     def __init__(
         self, rows: Sequence[int], workers: int, seed: int, *, lost: float = 0, node: float = 0, double: float = 0,
         poison: frozenset[int] = frozenset(), broken: frozenset[int] = frozenset(),
-        hangs: frozenset[int] = frozenset(), rules: Rules | None = None,
+        hangs: frozenset[int] = frozenset(), rules: Rules | None = None, moves: float = 0,
     ) -> None:  # fmt: skip
         self.schedule = Schedule(np.array(rows, np.int64), workers=workers, streams=2, rules=rules)
         self._random = random.Random(seed)
         self._rows, self._lost, self._node, self._double = rows, lost, node, double
-        self._poison, self._broken, self._hangs = poison, broken, hangs
+        self._poison, self._broken, self._hangs, self._moves = poison, broken, hangs, moves
+        self.leaving: set[int] = set()
+        self.dismissed: set[int] = set()
+        self.started = 0
         self._events: list[tuple[float, int, Event]] = []
         self._free_at: dict[int, float] = {}
         self._speed: dict[int, float] = {}
@@ -93,8 +100,16 @@ class Cluster:
             self._do(now, self.schedule.handle(event, now))
             if isinstance(event, Tick):
                 self._at(now + TICK, Tick())
+                if self._chance(self._moves):
+                    self._at(now, self._nodes_move())
             elif self._double and self._chance(self._double):
                 self._at(now + self._random.random(), event)
+
+    def _nodes_move(self) -> Room:
+        """Some nodes are about to go, and some others there."""
+        self.leaving |= {worker for worker in self._free_at if self._chance(0.2)} - self.dismissed
+        places = self._random.randrange(1, 12)
+        return Room(places, places + self._random.choice([0, 30]), frozenset(self.leaving))
 
     def _note(self, event: Event) -> None:
         """What the driver and the reducer would make of it."""
@@ -111,7 +126,15 @@ class Cluster:
     def _do(self, now: float, decisions: list[Decision]) -> None:
         for decision in decisions:
             if isinstance(decision, StartWorker):
+                self.started += 1
                 self._start(now)
+            elif isinstance(decision, Dismiss):
+                held = [key for key in self._out if key[0] == decision.worker and self.schedule.holds(*key)]
+                assert held == [], "let go with a lease"
+                assert decision.worker in self.leaving - self.dismissed
+                self.dismissed.add(decision.worker)
+            elif isinstance(decision, Want):
+                assert decision.workers >= 1
             elif isinstance(decision, Stop):
                 self.stop = decision
             elif isinstance(decision, Quarantine):
@@ -125,6 +148,7 @@ class Cluster:
     def _give(self, now: float, give: Give) -> None:
         assert not set(give.shards) & (set(self.accepted) | set(self.left_out)), "given again after it was done"
         assert give.worker not in self._alone, "a suspect is not alone"
+        assert give.worker not in self.dismissed, "given after it was let go"
         if give.alone:
             held = [key for key in self._out if key[0] == give.worker and self.schedule.holds(*key)]
             assert held == [], "a suspect is not alone"
@@ -222,6 +246,32 @@ def test_a_worker_that_hangs_does_not_hold_up_the_end() -> None:
     cluster.run()
     assert cluster.accepted == Counter(range(60))
     assert cluster._events[0][0] < 600
+
+
+@settings(max_examples=100)
+@given(
+    shards=st.integers(1, 300),
+    workers=st.integers(1, 10),
+    seed=st.integers(0, 10**6),
+    lost=st.sampled_from([0.0, 0.02, 0.2]),
+    moves=st.sampled_from([0.05, 0.5]),
+    double=st.sampled_from([0.0, 0.3]),
+)
+def test_nodes_that_come_and_go_end_with_every_shard_accepted_once(
+    shards: int, workers: int, seed: int, lost: float, moves: float, double: float
+) -> None:
+    cluster = Cluster([100] * shards, workers, seed, lost=lost, node=1.0, moves=moves, double=double)
+    cluster.run()
+    every_shard_is_accepted_once_or_left_out(cluster, shards)
+    assert cluster.stop is None or lost > 0
+
+
+@given(st.integers(50, 300), st.integers(1, 10), st.integers(0, 10**6))
+def test_nodes_that_go_with_notice_cost_no_retry(shards: int, workers: int, seed: int) -> None:
+    cluster = Cluster([100] * shards, workers, seed, moves=0.3)
+    cluster.run()
+    assert cluster.accepted == Counter(range(shards))
+    assert cluster.schedule.retries == 0
 
 
 @given(st.integers(1, 200), st.integers(1, 5))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortbatch.engine.waiting import Queue, Retries
+from ortbatch.engine.waiting import Queue, Retries, Untouched
 
 place = st.integers(0, 6)
 steps = st.lists(st.tuples(st.sampled_from(["add", "add", "discard", "pop"]), place), max_size=60)
@@ -131,3 +132,20 @@ def test_a_retry_that_nobody_failed_at_is_anybodys() -> None:
     assert retries.pop(2.9, 0, only=False) is None
     assert retries.pop(3, 0, only=False) == (1, 2)
     assert retries.pop(3, 0, only=True) is None
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(0, 120), st.integers(1, 5), st.data())
+def test_what_is_untouched_goes_out_once_in_order_and_adds_up(
+    rows: list[int], target: int, at_least: int, data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(range(len(rows))))
+    done = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    untouched, out = Untouched(np.array(rows), order, done), list[int]()
+    while untouched:
+        before = untouched.rows
+        shards, taken = untouched.take(target, at_least)
+        assert taken == sum(rows[shard] for shard in shards) == before - untouched.rows
+        assert taken <= target or len(shards) <= at_least
+        out += shards
+    assert out == [shard for shard in order if not done[shard]]
+    assert (len(untouched), untouched.rows) == (0, 0)
