@@ -79,13 +79,14 @@ def _prepared(
 ) -> tuple[Submission, Package]:
     """What is asked, and what travels; neither holds a secret."""
     from ortbatch.submit.package import pack
-    from ortbatch.submit.screening import refuse_secrets, secrets_of
+    from ortbatch.submit.screening import refuse_secrets, secrets_of, texts_of
     from ortbatch.submit.submission import Submission
 
     package = pack(job, file)
     run_dir = options["run_dir"] or _run_dir(job)
     words = tuple(f"{option}={text}" for option, texts in settings.items() for text in texts)
     given = {word.split("=")[0] + " " + word.split("=")[1]: word for word in words} | {"--run-dir": run_dir}
+    given |= dict(texts_of(job.model_dump(mode="json", by_alias=True, exclude={"folder", "variables"})))
     refuse_secrets(given, package.files, secrets_of(os.environ))
     return Submission(job.name, file, package.digest, words, run_dir, options["force"]), package
 

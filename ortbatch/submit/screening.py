@@ -51,6 +51,20 @@ def _default_token(environment: Mapping[str, str]) -> str | None:
     return None if home is None else os.path.join(home, ".ray", "auth_token")  # noqa: PTH118  (it may not exist)
 
 
+def texts_of(value: object, where: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in nested mappings and lists, by its dotted key.
+
+    >>> list(texts_of({"model": {"path": "m.onnx"}, "gates": ["a", 1]}))
+    [('model.path', 'm.onnx'), ('gates.1', 'a')]
+    """
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, Mapping | list):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value, 1)
+        for key, part in parts:
+            yield from texts_of(part, f"{where}.{key}" if where else str(key))
+
+
 def refuse_secrets(given: Mapping[str, str], files: Mapping[str, Path], secrets: Mapping[str, bytes]) -> None:
     """Refuse to submit what holds a secret.
 

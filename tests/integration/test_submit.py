@@ -291,11 +291,13 @@ def texts_below(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("where", ["the job", "a setting", "a file", "the run folder"])
+@pytest.mark.parametrize("where", ["the job", "the job, as a token", "a setting", "a file", "the run folder"])
 def test_a_planted_secret_is_refused_before_anything_is_sent(where: str, head: Head, job: Path) -> None:
     before, secret = head.jobs(), "planted%2Fin"
     uri, words = f"s3://someone:{secret}@bucket/x", ()
-    if where == "the job":
+    if where == "the job, as a token":
+        uri = f"abfs://store@account.dfs.core.windows.net/x?sig={secret}"
+    if where.startswith("the job"):
         job.write_text(job.read_text().replace("path: data", f'path: "{uri}"'))
     elif where == "a file":
         job.with_name("prep.py").write_text(f"URI = '{uri}'\n")
