@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-import ortbatch.engine.prepare
+import ortbatch.engine.task
 from ortbatch.api import Options, check, run_job
 from ortbatch.data.plan import Plan
 from ortbatch.data.survey import survey
@@ -204,7 +204,7 @@ def surveyed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(plan.rows)
         return survey(plan, *rest)
 
-    monkeypatch.setattr(ortbatch.engine.prepare, "survey", counted)
+    monkeypatch.setattr(ortbatch.engine.task, "survey", counted)
     return seen
 
 

@@ -23,13 +23,13 @@ from tests.mlflow_server import python_of_servers
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "0123456789abcdef0123456789abcdef"
 PLANTED = {"AWS_SECRET_ACCESS_KEY": "planted/in+the=environment", "MY_API_TOKEN": "planted-token-1234"}
-# In a worker a shard takes a second, so that something can happen meanwhile; not where the driver tries some rows.
+# In a worker a shard takes three seconds, so that something can happen meanwhile; not where the driver tries some rows.
 SLOW = """\
 import time
 import numpy as np
 import ray
 def slow(batch):
-    time.sleep(ray.is_initialized())
+    time.sleep(3 * ray.is_initialized())
     return {"x": np.stack([batch.column(i).to_numpy() for i in range(4)], axis=1)}
 """
 SLOW_JOB = """\
@@ -129,7 +129,7 @@ def passed(head: Head, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Path:
-    """job.yaml of a job of twelve shards of a second each."""
+    """job.yaml of a job of twelve shards of three seconds each."""
     path = make_job(tmp_path / "job", SLOW_JOB)
     path.with_name("prep.py").write_text(SLOW)
     for number in range(3):
