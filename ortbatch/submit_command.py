@@ -30,7 +30,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _INTERRUPTED = 130
 _ON_THE_HEAD = "~/ortbatch"
-_ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 def _address_option(command: F) -> F:
@@ -71,7 +70,13 @@ def submit_command(
         return
     out = options["out"] or str(loaded.folder / "runs" / loaded.name / submission.base)
     described = _followed(cluster, begun.id)
-    _finish(_fetched(cluster, described, out), described, options)
+    report = _fetched(cluster, described, out)
+    if report is None:
+        _leave_without_report(described)
+    else:
+        print_report(report, options["as_json"])
+        write_for_ci(report, options["junit"], options["markdown"])
+        leave(report, options["inconclusive"])
 
 
 def _prepared(
@@ -85,8 +90,9 @@ def _prepared(
     package = pack(job, file)
     run_dir = options["run_dir"] or _run_dir(job)
     words = tuple(f"{option}={text}" for option, texts in settings.items() for text in texts)
-    given = {word.split("=")[0] + " " + word.split("=")[1]: word for word in words} | {"--run-dir": run_dir}
-    given |= dict(texts_of(job.model_dump(mode="json", by_alias=True, exclude={"folder", "variables"})))
+    given = [(" ".join(word.split("=")[:2]), word) for word in words]
+    given += [("--run-dir", run_dir), ("--python", options["python"])]
+    given += texts_of(job.model_dump(mode="json", by_alias=True, exclude={"folder", "variables"}))
     refuse_secrets(given, package.files, secrets_of(os.environ))
     return Submission(job.name, file, package.digest, words, run_dir, options["force"]), package
 
@@ -101,9 +107,9 @@ def _run_dir(job: Job) -> str:
 
 
 def _cluster(address: str | None) -> JobsApi:
-    from ortbatch.submit.jobs_api import JobsApi
+    from ortbatch.submit.jobs_api import ADDRESSES, JobsApi
 
-    named = address or next((os.environ[name] for name in _ADDRESSES if os.environ.get(name)), None)
+    named = address or next((os.environ[name] for name in ADDRESSES if os.environ.get(name)), None)
     if named is None:
         raise click.UsageError("no cluster is named: give --address URL, or set RAY_API_SERVER_ADDRESS")
     if not re.match(r"https?://[^/]", named):
@@ -127,7 +133,7 @@ def _followed(cluster: JobsApi, name: str) -> Described:
 
 def _fetched(cluster: JobsApi, described: Described, out: str) -> Report | None:
     """The report of an ended submission, written here with its table and its page."""
-    from ortbatch.engine.folder import RunFolder
+    from ortbatch.engine.folder import REPORT, RunFolder
     from ortbatch.pages import page_beside, write_page_if_possible
     from ortbatch.report.report import Report
     from ortbatch.report.table import metrics_table
@@ -137,7 +143,7 @@ def _fetched(cluster: JobsApi, described: Described, out: str) -> Report | None:
     if text is None:
         return None
     folder = RunFolder(out)
-    report = Report.decode(text, folder.file("report.json"))
+    report = Report.decode(text, folder.file(REPORT))
     folder.finish(text.decode(), metrics_table(report.data))
     if write_page_if_possible(report, say):
         say(f"page: {shown_path(page_beside(report))}")
@@ -145,21 +151,17 @@ def _fetched(cluster: JobsApi, described: Described, out: str) -> Report | None:
     return report
 
 
-def _finish(report: Report | None, described: Described, options: Mapping[str, Any]) -> None:
-    """Print what came of it; end with the exit code."""
+def _leave_without_report(described: Described) -> None:
+    """Say why there is none, where the log did not; end with the exit code."""
     from ortbatch.submit.evaluation import exit_code
 
-    if report is None:
-        code = exit_code(described)
-        if described.status == "STOPPED":
-            say(f"{described.id}: was stopped; what was done is kept, submit it again to go on")
-        elif described.exit_code != code:
-            said = " ".join(described.message.split())[:300]
-            say(f"error: {described.id}: its driver is lost ({said}). Submit it again: it goes on.")
-        raise click.exceptions.Exit(code)
-    print_report(report, options["as_json"])
-    write_for_ci(report, options["junit"], options["markdown"])
-    leave(report, options["inconclusive"])
+    code = exit_code(described)
+    if described.status == "STOPPED":
+        say(f"{described.id}: was stopped; what was done is kept, submit it again to go on")
+    elif described.exit_code != code:
+        said = " ".join(described.message.split())[:300]
+        say(f"error: {described.id}: its driver is lost ({said}). Submit it again: it goes on.")
+    raise click.exceptions.Exit(code)
 
 
 def _existing(cluster: JobsApi, name: str) -> str:
@@ -213,7 +215,8 @@ def _since(described: Described) -> str:
 @click.option("--follow", "following", is_flag=True, help="Stay until the run ends; end with its exit code.")
 def logs_command(name: str, address: str | None, following: bool) -> None:
     """Print the log of a submitted run: ID, or its newest attempt."""
-    from ortbatch.submit.evaluation import exit_code, report_of
+    from ortbatch.report.report import Report
+    from ortbatch.submit.evaluation import report_of
     from ortbatch.submit.following import readable
 
     cluster = _cluster(address)
@@ -224,12 +227,11 @@ def logs_command(name: str, address: str | None, following: bool) -> None:
     described = _followed(cluster, found)
     text = report_of(cluster, described)
     if text is None:
-        raise click.exceptions.Exit(exit_code(described))
-    from ortbatch.report.report import Report
-
-    report = Report.decode(text, found)
-    print_report(report, False)
-    leave(report, None)
+        _leave_without_report(described)
+    else:
+        report = Report.decode(text, found)
+        print_report(report, as_json=False)
+        leave(report, None)
 
 
 @click.command("stop")

@@ -16,13 +16,11 @@ from ortbatch.submit.handover import line_of
 from ortbatch.terminal import say
 from ortbatch.verdict import print_report
 
-_RUN_DIR = "--run-dir"
-
 
 def run_and_hand_over() -> int:
     """Run the command line of this process; the exit code is that of the run."""
-    place = sys.argv.index(_RUN_DIR) + 1 if _RUN_DIR in sys.argv else 0
-    if place and sys.argv[place].startswith("~"):
+    place = sys.argv.index("--run-dir") + 1  # a submission names it
+    if sys.argv[place].startswith("~"):
         sys.argv[place] = str(Path(sys.argv[place]).expanduser())
     held = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
     code = 5

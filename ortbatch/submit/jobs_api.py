@@ -23,7 +23,8 @@ from ortbatch.job.redaction import redact
 
 T = TypeVar("T")
 
-_OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
+ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+"""Variables that name a head; the first is Ray's own for this API."""
 _QUIET_SECONDS = 30.0
 _PROBE_SECONDS = 10.0
 # A head that has just come up takes no jobs for some seconds.
@@ -181,7 +182,7 @@ def answers_anybody(address: str) -> bool:
 @contextmanager
 def _without_overrides() -> Iterator[None]:
     """Ray's client would rather go where the environment says."""
-    kept = {name: os.environ.pop(name) for name in _OVERRIDES if name in os.environ}
+    kept = {name: os.environ.pop(name) for name in ADDRESSES if name in os.environ}
     try:
         yield
     finally:

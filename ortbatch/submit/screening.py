@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ortbatch.errors import JobError, Problem
@@ -65,11 +65,11 @@ def texts_of(value: object, where: str = "") -> Iterator[tuple[str, str]]:
             yield from texts_of(part, f"{where}.{key}" if where else str(key))
 
 
-def refuse_secrets(given: Mapping[str, str], files: Mapping[str, Path], secrets: Mapping[str, bytes]) -> None:
+def refuse_secrets(given: Iterable[tuple[str, str]], files: Mapping[str, Path], secrets: Mapping[str, bytes]) -> None:
     """Refuse to submit what holds a secret.
 
     Args:
-        given: texts, by what gave them (`--set`, a key of the job).
+        given: what gave a text (`--set`, a key of the job), and the text; the same may give several.
         files: that travel, by their names in the package.
         secrets: values that must not be in there, by their names.
 
@@ -85,8 +85,8 @@ def refuse_secrets(given: Mapping[str, str], files: Mapping[str, Path], secrets:
         raise JobError(problems)
 
 
-def _in_texts(given: Mapping[str, str], secrets: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
-    for where, text in given.items():
+def _in_texts(given: Iterable[tuple[str, str]], secrets: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    for where, text in given:
         found = [what for what, _ in _in_bytes(text.encode(), secrets)]
         if not found and redact(text) != text:
             found = ["a login or token in a URI"]

@@ -45,7 +45,7 @@ def test_a_file_that_holds_a_secret_is_refused_with_its_line(what: str, tmp_path
     path = tmp_path / "prep.py"
     path.write_text(f"import os\n\n{HELD[what]}\n")
     with pytest.raises(JobError) as caught:
-        refuse_secrets({}, {"prep.py": path}, {"AWS_SECRET_ACCESS_KEY": SECRET.encode()})
+        refuse_secrets([], {"prep.py": path}, {"AWS_SECRET_ACCESS_KEY": SECRET.encode()})
     said = str(caught.value)
     assert f"prep.py:3: holds {what}; clusters show to many what is submitted" in said
     assert "keep the file here: name it in .ortbatchignore" in said
@@ -56,7 +56,7 @@ def test_bytes_of_a_model_are_searched_too(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(bytes(range(256)) * 40 + SECRET.encode() + b"\xff")
     with pytest.raises(JobError, match="holds the value of A_SECRET"):
-        refuse_secrets({}, {"model.onnx": path}, {"A_SECRET": SECRET.encode()})
+        refuse_secrets([], {"model.onnx": path}, {"A_SECRET": SECRET.encode()})
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_bytes_of_a_model_are_searched_too(tmp_path: Path) -> None:
 )
 def test_a_setting_that_holds_a_secret_is_refused(text: str) -> None:
     with pytest.raises(JobError, match=r"--set model.path: holds .*give the nodes of the cluster a role") as caught:
-        refuse_secrets({"--set model.path": text}, {}, {"A_SECRET": SECRET.encode()})
+        refuse_secrets([("--set model.path", text)], {}, {"A_SECRET": SECRET.encode()})
     assert SECRET not in str(caught.value)
     assert "abcdef" not in str(caught.value)
 
@@ -72,8 +72,12 @@ def test_a_setting_that_holds_a_secret_is_refused(text: str) -> None:
 def test_every_place_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "a").write_text(SECRET)
     with pytest.raises(JobError) as caught:
-        refuse_secrets({"--set a": SECRET, "--var b": SECRET}, {"a": tmp_path / "a"}, {"S": SECRET.encode()})
-    assert len(caught.value.problems) == 3
+        refuse_secrets(
+            [("--set a", SECRET), ("--set a", SECRET), ("--var b", SECRET)],
+            {"a": tmp_path / "a"},
+            {"S": SECRET.encode()},
+        )
+    assert len(caught.value.problems) == 4
 
 
 @pytest.mark.parametrize(
@@ -83,4 +87,10 @@ def test_every_place_is_told_at_once(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_only_looks_like_one_may_travel(text: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(text)
-    refuse_secrets({}, {"README.md": tmp_path / "README.md"}, {"S": SECRET.encode()})
+    refuse_secrets([], {"README.md": tmp_path / "README.md"}, {"S": SECRET.encode()})
+
+
+def test_what_is_overridden_later_travels_too_and_is_searched() -> None:
+    given = [("--set data.path", f"--set=data.path=s3://k:{SECRET}@b"), ("--set data.path", "--set=data.path=s3://b")]
+    with pytest.raises(JobError, match=r"--set data.path: holds a login"):
+        refuse_secrets(given, {}, {})
