@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,28 +17,10 @@ import pytest
 from ortbatch.engine.live_metrics import EDGES_S
 from tests.command_line import Done, process
 from tests.faults.fault_job import make_fault_job
-from tests.mlflow_server import python_of_servers
-from tests.ray_head import LOCAL
+from tests.ray_head import LOCAL, running_head
 
-ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^ray_ortbatch_(\w+?)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-
-
-@contextmanager
-def running_head() -> Iterator[dict[str, Any]]:
-    """Address and port of the metrics of a Ray head in a process of its own."""
-    head = subprocess.Popen(
-        [python_of_servers(), "-m", "tests.ray_head"], cwd=ROOT, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert head.stdout is not None
-    try:
-        line = head.stdout.readline()
-        assert line, head.communicate()[1][-3_000:]
-        yield json.loads(line)
-    finally:
-        head.communicate(timeout=60)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import pytest
 
 from tests.command_line import Done, call, make_job, write_rows
 from tests.mlflow_server import python_of_servers
+from tests.ray_head import ROOT, running_head
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "0123456789abcdef0123456789abcdef"
 PLANTED = {"AWS_SECRET_ACCESS_KEY": "planted/in+the=environment", "MY_API_TOKEN": "planted-token-1234"}
 # In a worker a shard takes three seconds, so that something can happen meanwhile; not where the driver tries some rows.
@@ -85,31 +85,20 @@ class Head:
 
 
 @contextmanager
-def running_head(folder: Path, auth: str) -> Iterator[Head]:
-    """A head in a process of its own, which ends with it."""
+def running_jobs(folder: Path, auth: str) -> Iterator[Head]:
+    """A head that takes jobs, in a process of its own."""
     token, home = folder / "token", folder / "home"
     token.write_text(TOKEN)
     home.mkdir()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    process = subprocess.Popen(
-        [python_of_servers(), "-m", "tests.jobs_head", auth, "2"], cwd=ROOT, text=True,
-        env={**environment, "RAY_AUTH_TOKEN_PATH": str(token), "HOME": str(home)},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line, process.communicate()[1][-3_000:]
-        found = json.loads(line)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with running_head(auth, environment={**clean, "RAY_AUTH_TOKEN_PATH": str(token), "HOME": str(home)}) as found:
         yield Head(found["url"], token, home, Path(found["session"]))
-    finally:
-        process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """One that asks for a token, shared by all tests here."""
-    with running_head(tmp_path_factory.mktemp("head"), "token") as head:
+    with running_jobs(tmp_path_factory.mktemp("head"), "token") as head:
         yield head
 
 
@@ -324,7 +313,7 @@ def wrong_token(folder: Path) -> dict[str, str]:
 
 def test_a_head_that_asks_for_none_is_warned_about_loudly(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
-    with running_head(tmp_path / "open", "disabled") as open_head:
+    with running_jobs(tmp_path / "open", "disabled") as open_head:
         done = open_head.call("status", "nothing-0123456789ab", RAY_AUTH_MODE="disabled")
     assert f"WARNING: {open_head.url} ANSWERS WITHOUT A TOKEN" in done.err
     assert f"{open_head.url}: no submission nothing-0123456789ab there; it knows none." in done.err
