@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -101,10 +101,12 @@ program()
 STARTED: list[subprocess.Popen[str]] = []
 
 
-def start(*arguments: object, flush: float = 0.1, more: str = "") -> subprocess.Popen[str]:
+def start(
+    *arguments: object, flush: float = 0.1, more: str = "", stderr: int | IO[str] = subprocess.PIPE
+) -> subprocess.Popen[str]:  # fmt: skip
     """`ortbatch ARGUMENTS` as a process of its own; `more` is run before."""
     code = _QUICK.format(flush=flush, more=more, arguments=list(map(str, arguments)))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=stderr, text=True)
     STARTED.append(process)
     return process
 

@@ -58,17 +58,11 @@ class Machines:
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address = str(self._cluster.address)
         self._started: set[str] = set()
-        self._wanted_at: float | None = None
         ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
 
     def start_what_is_wanted(self) -> None:
-        """What was wanted first takes its time to come."""
-        names = {path.name for path in self.wanted.iterdir()}
-        if names and self._wanted_at is None:
-            self._wanted_at = time.monotonic()
-        if self._wanted_at is None or time.monotonic() < self._wanted_at + 8:
-            return
-        for name in names - self._started:
+        """Nodes that the autoscaler asked for and that are not there yet."""
+        for name in {path.name for path in self.wanted.iterdir()} - self._started:
             self._started.add(name)
             self._cluster.add_node(num_cpus=2, resources={"NODE_ID_AS_RESOURCE": int(name)})
 
@@ -86,21 +80,30 @@ class Scenarios:
     def _run(
         self, name: str, do: Callable[[Popen[str]], None] = lambda _: None, *, machines_come: bool = True, **job: Any
     ) -> dict[str, Any]:  # fmt: skip
-        """A driver to its end; `do` is called when the most was asked for that ever is."""
+        """A driver to its end; `do` is called when the most was asked for that ever is.
+
+        Args:
+            machines_come: once it is said that they are waited for; later runs find them.
+        """
         file, run = make_fault_job(self._folder / name, **job), self._folder / f"run-{name}"
-        running = start("run", file, "--run-dir", run, "--address", self._cluster.address, more=QUICK)
+        heard = self._folder / f"{name}.err"
+        with heard.open("w") as stderr:
+            more = ("--run-dir", run, "--address", self._cluster.address)
+            running = start("run", file, *more, more=QUICK, stderr=stderr)
         asked, did, until = 0, False, time.monotonic() + 150
         while running.poll() is None:
-            assert time.monotonic() < until, "it has no end"
-            if machines_come:
+            assert time.monotonic() < until, f"it has no end; it said:\n{heard.read_text()}"
+            if machines_come and "waiting for a worker" in heard.read_text():
                 self._cluster.start_what_is_wanted()
             asked = max(asked, len(machines.requested()))
             if asked >= job.get("workers", 2) and not did:
                 did = True
                 do(running)
             time.sleep(0.1)
-        code, said = end(running)
-        return {"code": code, "said": said, "asked": asked, "left": machines.requested(), "run": str(run)}
+        code, _ = end(running)
+        return {
+            "code": code, "said": heard.read_text(), "asked": asked, "left": machines.requested(), "run": str(run),
+        }  # fmt: skip
 
     def stopped_before_a_machine_came(self) -> dict[str, Any]:
         def stop(running: Popen[str]) -> None:

@@ -28,6 +28,9 @@ _AXIS = {
     "gridOpacity": 0.6,
 }  # fmt: skip
 _CONFIG: dict[str, Any] = {
+    # A picture is read by its name; what stands in it is no picture of its own, and a layer may be empty.
+    "aria": False,
+    "mark": {"aria": False},
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},

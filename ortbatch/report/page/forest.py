@@ -91,15 +91,13 @@ def forest(
     base = altair.Chart(data).encode(x=x, y=y, color=_colour(altair, used, looks))
     names = altair.Chart(altair.Data(values=_labels(dots))).encode(y=y)
     layers = [
-        base.mark_rule(aria=False, strokeWidth=1.5).encode(x2="high:Q", x=altair.X("low:Q", title=axis)),
-        base.mark_point(aria=False, filled=True, size=45, opacity=1).encode(shape=_shape(altair, used, looks)),
-        names.mark_text(aria=False, align="right", limit=_NAMES, fontSize=11).encode(
-            text="label:N", x=altair.value(-6)
-        ),
+        base.mark_rule(strokeWidth=1.5).encode(x2="high:Q", x=altair.X("low:Q", title=axis)),
+        base.mark_point(filled=True, size=45, opacity=1).encode(shape=_shape(altair, used, looks)),
+        names.mark_text(align="right", limit=_NAMES, fontSize=11).encode(text="label:N", x=altair.value(-6)),
     ]
     if rule is not None:
         at = altair.Chart(altair.Data(values=[{"at": rule}])).encode(x=altair.X("at:Q", title=axis))
-        layers.insert(0, at.mark_rule(aria=False, strokeDash=[4, 3]))
+        layers.insert(0, at.mark_rule(strokeDash=[4, 3]))
     height = lines * (_LINES_OF_TWO if crowded else _LINE)
     padding = {"left": _SLACK, "right": 8, "top": 5, "bottom": 5}
     return svg(altair.layer(*layers).properties(width=_WIDTH, height=height, padding=padding), alt)

@@ -61,16 +61,16 @@ def picture(points: Sequence[Mapping[str, Any]], alt: str) -> Markup:
     base = altair.Chart(altair.Data(values=list(points))).encode(x=x)
     changes = [{"when": point["when"]} for point in points if point["fresh"]]
     layers = [
-        base.mark_rule(aria=False).encode(
+        base.mark_rule().encode(
             y=altair.Y("low:Q", title=None), y2="high:Q", color=altair.Color("series:N", scale=colour, legend=legend)
         ),
-        base.mark_line(aria=False, opacity=0.5).encode(y=y),
-        base.mark_point(aria=False, filled=True, size=50, opacity=1).encode(
+        base.mark_line(opacity=0.5).encode(y=y),
+        base.mark_point(filled=True, size=50, opacity=1).encode(
             y=y,
             color=altair.Color("series:N", scale=colour, legend=legend),
             shape=altair.Shape("series:N", scale=shape, legend=legend),
         ),
     ]
     if changes:
-        layers.insert(0, altair.Chart(altair.Data(values=changes)).mark_rule(aria=False, strokeDash=[4, 3]).encode(x=x))
+        layers.insert(0, altair.Chart(altair.Data(values=changes)).mark_rule(strokeDash=[4, 3]).encode(x=x))
     return svg(altair.layer(*layers), alt)

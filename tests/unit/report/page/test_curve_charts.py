@@ -23,8 +23,7 @@ def curve(true: list[int] | Any, log_odds: Any) -> dict[str, Any]:
 
 def drawn(svg: str) -> list[tuple[float, float]]:
     """Corners of the longest line of a picture, in its frame."""
-    lines = re.findall(r'aria-roledescription="line mark"[^>]* d="(M[^"]*)"|<path[^>]* d="(M[^"]*)"[^>]*line mark', svg)
-    longest = max((one or two for one, two in lines), key=len)
+    longest = max(re.findall(r'<g class="mark-line[^>]*><path[^>]* d="(M[^"]*)"', svg), key=len)
     numbers = [float(text) for text in re.findall(r"-?[\d.]+", longest)]
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
@@ -53,7 +52,7 @@ def test_what_the_rows_do_not_define_is_not_drawn() -> None:
 def test_the_jobs_threshold_is_marked_where_it_is_defined() -> None:
     found = curve([0, 1, 0, 1], [-2, -1, 1, 2])
     own = {"precision": None, "recall": 0.0, "fpr": 0.0}
-    marks = {picture.kind: str(picture.svg).count('aria-roledescription="point"') for picture in pictures([found], own)}
+    marks = {picture.kind: str(picture.svg).count('<g class="mark-symbol') for picture in pictures([found], own)}
     assert marks == {"pr": 0, "roc": 1}
 
 

@@ -31,6 +31,15 @@ def test_it_is_one_picture_with_a_name(drawn: str) -> None:
     assert (root.get("role"), root.get("aria-label")) == ("img", ALT)
 
 
+@pytest.mark.parametrize("points", [[], [{"x": 0, "y": 0}]], ids=["of an empty layer", "of a point"])
+def test_no_part_of_it_is_a_picture_of_its_own(points: list[dict[str, int]]) -> None:
+    base = altair.Chart(altair.Data(values=points)).encode(x="x:Q", y="y:Q")
+    drawn = ElementTree.fromstring(str(svg(altair.layer(chart(), base.mark_rule(), base.mark_point()), ALT)))
+    named = [name for part in drawn.iter() if part is not drawn for name in ("aria-label", "title") if part.get(name)]
+    assert named == []
+    assert not any(part.get("role") == "graphics-symbol" for part in drawn.iter())
+
+
 def test_it_is_as_large_as_its_plot_and_its_axes(drawn: str) -> None:
     _, _, width, height = map(float, str(ElementTree.fromstring(drawn).get("viewBox")).split())
     assert WIDTH < width < WIDTH + 60
