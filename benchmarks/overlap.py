@@ -2,7 +2,7 @@
 
 The image workload's first 40 shards are read as a stream reads them, and for each 4,096 rows the model is a sleep: it
 takes no core, so that a busy machine changes less than in `benchmarks.remote`. From the disk, at 30 ms a request, and
-at 30 ms with nothing fetched while what comes before is decoded.
+at 30 ms with nothing fetched before it is asked for.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 from benchmarks.data import make
 from benchmarks.machine import machine
 from benchmarks.remote import proxied
 from benchmarks.workloads import WORKLOADS, scaled
-from ortbatch.data.ahead import ahead
+from ortbatch.data.fetches import Fetches
 from ortbatch.data.plan import make_plan
-from ortbatch.data.reader import Block, Reader
-from ortbatch.data.storage import is_remote
+from ortbatch.data.reader import Reader
 from tests.s3 import BUCKET, KEY, SECRET, running_s3, uri_at
 
 _SHARDS = 40
@@ -60,18 +57,14 @@ def main() -> int:
 
 
 def _seconds(uri: str, pace: float, *, foreseen: bool) -> float:
-    started = time.perf_counter()
-    with closing(ahead(_blocks(uri, foreseen), int(is_remote(uri)))) as blocks:
-        for block in blocks:
-            time.sleep(pace * block.table.num_rows / _ROWS)
-    return time.perf_counter() - started
-
-
-def _blocks(uri: str, foreseen: bool) -> Iterator[Block]:
+    started, columns = time.perf_counter(), ["image", "label"]
     shards = list(make_plan([uri], None, lambda *_: None).shards)[:_SHARDS]
-    with Reader(["image", "label"]) as reader:
-        for shard in reader.foreseen(shards) if foreseen else shards:
-            yield from reader.read(shard)
+    fetches = Fetches(columns)
+    with fetches.expecting(shards if foreseen else ()), Reader(columns, fetches) as reader:
+        for shard in shards:
+            for block in reader.read(shard):
+                time.sleep(pace * block.table.num_rows / _ROWS)
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import configparser
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _ANY_REGION = "us-east-1"
+_VALIDATION = "AWS_RESPONSE_CHECKSUM_VALIDATION"
 _LOGIN = {
     "aws_access_key_id": "access_key_id",
     "aws_secret_access_key": "secret_access_key",
     "aws_session_token": "token",
 }
+_lock = threading.Lock()
 
 
 def completed(root: str) -> str:
@@ -35,6 +40,24 @@ def completed(root: str) -> str:
     options |= {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
     options.setdefault("region", _first(_REGIONS) or _ANY_REGION)
     return f"{parts.scheme}://{parts.netloc}{parts.path}?{urlencode(options)}"
+
+
+@contextmanager
+def reading_ranges() -> Iterator[None]:
+    """A client of pyarrow that is made within does not hash what it reads, unless the environment says that it should.
+
+    It would do so with every algorithm that a store may have used, which takes as long as all else of reading; but S3
+    gives checksums of whole objects only, and pyarrow asks for nothing but ranges.
+    """
+    with _lock:
+        if _VALIDATION in os.environ:
+            yield
+            return
+        os.environ[_VALIDATION] = "when_required"
+        try:
+            yield
+        finally:
+            del os.environ[_VALIDATION]
 
 
 def profile_login() -> dict[str, str] | None:

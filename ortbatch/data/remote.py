@@ -11,7 +11,6 @@ import errno
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeAlias
 
 import numpy as np
@@ -77,19 +76,10 @@ class RemoteFile:
         return list(zip((start for start, _ in spans), self._fetched(spans), strict=True))
 
     def seen(self, spans: Sequence[Span]) -> RemoteFile:
-        """The same file, of which some bytes were fetched; to be read by whoever asks, and not to be closed."""
+        """The same file, in which what lies in bytes that were fetched takes no request; not to be closed."""
         other = RemoteFile(self._raw)
         other._held = list(spans)
         return other
-
-    @contextmanager
-    def holding(self, spans: Sequence[Span]) -> Iterator[None]:
-        """Within, what lies in some bytes that were fetched takes no request."""
-        self._held = list(spans)
-        try:
-            yield
-        finally:
-            self._held = []
 
     def as_arrow(self) -> pa.PythonFile:
         """The same as a file that Arrow's decoders read."""

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from ortbatch.data.amazon import completed
+from ortbatch.data.amazon import completed, reading_ranges
 from ortbatch.data.remote import RemoteFile
 from ortbatch.data.retry import PATIENCE, may_pass
 from ortbatch.errors import DataError, StorageError
@@ -96,7 +96,8 @@ def _local_filesystem() -> fs.FileSystem:
 def _remote_filesystem(root: str) -> tuple[fs.FileSystem, str]:
     if root.startswith(_GCS) and "retry_limit_seconds=" not in root:
         root += f"{'&' if '?' in root else '?'}{_GCS_PATIENCE}"
-    filesystem, base = fs.FileSystem.from_uri(root)
+    with reading_ranges():
+        filesystem, base = fs.FileSystem.from_uri(root)
     return filesystem, base
 
 

@@ -46,6 +46,21 @@ class Wanted:
         return cls(schema, names, row_bytes, views, leaves, places)
 
 
+class WantedOf:
+    """The same columns of one file after another; the schemas of most files are the same object."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = list(columns)
+        self._last: Wanted | None = None
+
+    def __call__(self, footer: Footer) -> Wanted:
+        """Of a file; raises as `Wanted.of`. Threads may ask at once."""
+        found = self._last
+        if found is None or found.schema is not footer.schema:
+            self._last = found = Wanted.of(footer, self._columns)
+        return found
+
+
 def _row_bytes(kind: pa.DataType) -> int:
     """Bytes of a decoded value as far as its type says; 0 where it does not."""
     if pa.types.is_fixed_size_list(kind):

@@ -7,7 +7,7 @@ The result is a function of (shards, evaluation): which worker, stream or attemp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ortbatch.data.ahead import ahead
 from ortbatch.data.features import new_buffers
+from ortbatch.data.fetches import Fetches
 from ortbatch.data.plan import PlannedFile, Shard
 from ortbatch.data.reader import Block, Reader
 from ortbatch.data.transform import TRANSFORM_ERROR
@@ -52,21 +52,21 @@ class Stream:
         self,
         evaluation: Evaluation,
         model: Predictor,
-        read_ahead: int = 0,
         baselines: Sequence[Predictor | None] = (),
+        fetches: Fetches | None = None,
     ) -> None:
         """Make one.
 
         Args:
             evaluation: what to compute.
             model: the session.
-            read_ahead: blocks to decode before they are needed.
             baselines: session of each baseline; None of one that needs none.
+            fetches: told by others which shards are read, if there are other streams.
         """
         self._evaluation = evaluation.reading(model)
         self._model = model
         self._is_timed = evaluation.inputs.join is None  # nothing runs where scores are stored
-        self._read_ahead = read_ahead
+        self._fetches = fetches
         self.stopped = False
         self.parts: list[Part] = []
         self._writer: ShardPredictions | None = None
@@ -77,12 +77,8 @@ class Stream:
             for baseline, session in zip(evaluation.baselines, baselines, strict=True)
         ]
 
-    def evaluate(self, shards: Iterable[Shard], *, alone: bool = False) -> Tally:
+    def evaluate(self, shards: Iterable[Shard]) -> Tally:
         """The tally of all rows of some shards; their files of predictions, if they are written, are then in `parts`.
-
-        Args:
-            shards: what to do.
-            alone: read nothing ahead.
 
         Raises:
             DataError: if a file changed or is corrupt.
@@ -98,7 +94,7 @@ class Stream:
         # Outcomes of small files are counted together.
         pending: list[Outcome] = []
         values = 0
-        with closing(ahead(self._blocks(shards, alone), 0 if alone else self._read_ahead)) as blocks:
+        with closing(self._blocks(shards)) as blocks:
             for outcome in self._outcomes(clock.timed_iteration("read", blocks), clock):
                 pending.append(outcome)
                 values += outcome.answers.raw.size
@@ -112,10 +108,10 @@ class Stream:
             tally = count.tally()
         return replace(tally, stages=clock.stages())
 
-    def _blocks(self, shards: Iterable[Shard], alone: bool) -> Iterator[tuple[Shard, Block | Exception | None]]:
+    def _blocks(self, shards: Iterable[Shard]) -> Generator[tuple[Shard, Block | Exception | None]]:
         """Decoded blocks of shards in turn; None behind the last of a shard, an error in place of the rest."""
-        with Reader(self._evaluation.columns) as reader:
-            for shard in shards if alone else reader.foreseen(shards):
+        with Reader(self._evaluation.columns, self._fetches) as reader:
+            for shard in shards:
                 try:
                     for block in reader.read(shard):
                         yield shard, block

@@ -52,9 +52,8 @@ class InlineFleet:
             self._baselines = predictors(evaluation.baselines, [b.model for b in self._prepared.baselines])
             warm_up(self._model, evaluation, self._baselines)
         number, self._numbers = self._numbers, self._numbers + 1
-        ahead = self._prepared.read_ahead
-        self._pools[number] = StreamPool(evaluation, self._model, self.streams, ahead, self._baselines)
-        self._others[number] = OtherTasks(self._model, self.streams, ahead)
+        self._pools[number] = StreamPool(evaluation, self._model, self.streams, self._baselines)
+        self._others[number] = OtherTasks(self._model, self.streams)
         self._messages.put(Message(Joined(number)))
 
     def give(self, worker: int, lease: int, shards: Sequence[Shard], *, alone: bool) -> None:

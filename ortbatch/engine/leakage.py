@@ -96,9 +96,9 @@ class Collect:
     sampled: tuple[InputBinding, ...] = ()
     rate: float = 0.0
 
-    def pool(self, model: Predictor, streams: int, read_ahead: int) -> LookingPool:
+    def pool(self, model: Predictor, streams: int) -> LookingPool:
         """See `Task`."""
-        del model, read_ahead
+        del model
         filtered = [column for column, _, _ in self.terms]
         columns = dict.fromkeys([*self.prints.columns, self.labels.column, *filtered])
         return LookingPool(list(columns), self.look, streams)
@@ -152,9 +152,9 @@ class Search:
     places: Places
     known: Known
 
-    def pool(self, model: Predictor, streams: int, read_ahead: int) -> LookingPool:
+    def pool(self, model: Predictor, streams: int) -> LookingPool:
         """See `Task`."""
-        del model, read_ahead
+        del model
         label = [] if self.labels is None else [self.labels.column]
         return LookingPool(list(dict.fromkeys([*self.prints.columns, *label])), self.look, streams)
 

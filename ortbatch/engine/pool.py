@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ortbatch.data.fetches import Fetches
 from ortbatch.data.plan import Shard
 from ortbatch.engine.evaluate import Stopped, Stream
 from ortbatch.engine.evaluation import Evaluation
@@ -49,11 +50,11 @@ class StreamPool:
         evaluation: Evaluation,
         model: Predictor,
         streams: int,
-        read_ahead: int = 0,
         baselines: Sequence[Predictor | None] = (),
     ) -> None:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        made = (Stream(evaluation, model, read_ahead, baselines) for _ in range(streams))
+        self._fetches = Fetches(evaluation.columns)
+        made = (Stream(evaluation, model, baselines, self._fetches) for _ in range(streams))
         self._streams = [_Streaming(stream, self._tasks) for stream in made]
 
     def evaluate(self, shards: Sequence[Shard], *, alone: bool = False) -> LeaseDone:
@@ -61,15 +62,16 @@ class StreamPool:
 
         Args:
             shards: of the lease.
-            alone: read nothing ahead, and let nothing else be in memory.
+            alone: fetch nothing ahead, and let nothing else be in memory.
         """
         started = time.perf_counter()
         try:
-            lease = _Lease(shards, alone, len(self._streams))
+            lease = _Lease(shards)
             tasks = [_Task(lease, Future()) for _ in range(min(len(self._streams), len(shards)))]
-            for task in tasks:
-                self._tasks.put(task)
-            done = [task.done.result() for task in tasks]
+            with self._fetches.expecting(() if alone else shards):
+                for task in tasks:
+                    self._tasks.put(task)
+                done = [task.done.result() for task in tasks]
             failures = [failure for share in done for failure in share.failures]
             failed = {failure.shard for failure in failures}
             tallies = [tally for share in done for tally in share.tallies]
@@ -112,36 +114,18 @@ class _Task:
 class _Lease:
     """Shards that streams take one after another."""
 
-    def __init__(self, shards: Sequence[Shard], alone: bool, streams: int = 1) -> None:
-        self.left = deque(shards)
-        self.alone = alone
-        self.streams = streams
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self._left = deque(shards)
 
     def shards(self, taken: list[Shard]) -> Iterator[Shard]:
         """What the calling stream is to do, shard by shard; noted in `taken`."""
-        return _Taking(self, taken)
-
-
-class _Taking:
-    """A stream's way to the shards of a lease; says whether it may take one more before it needs it."""
-
-    def __init__(self, lease: _Lease, taken: list[Shard]) -> None:
-        self._lease, self._taken = lease, taken
-
-    def __iter__(self) -> _Taking:
-        return self
-
-    def __next__(self) -> Shard:
-        try:
-            shard = self._lease.left.popleft()
-        except IndexError:
-            raise StopIteration from None
-        self._taken.append(shard)
-        return shard
-
-    def __length_hint__(self) -> int:
-        # As long as each of the others finds one.
-        return max(0, len(self._lease.left) - self._lease.streams + 1)
+        while True:
+            try:
+                shard = self._left.popleft()
+            except IndexError:
+                return
+            taken.append(shard)
+            yield shard
 
 
 class _Streaming:
@@ -173,7 +157,7 @@ class _Streaming:
         while True:
             taken: list[Shard] = []
             try:
-                share.tallies.append(self._stream.evaluate(lease.shards(taken), alone=lease.alone))
+                share.tallies.append(self._stream.evaluate(lease.shards(taken)))
                 share.parts.extend(self._stream.parts)
                 break
             except Stopped:
@@ -191,7 +175,7 @@ class _Streaming:
     def _one_by_one(self, shards: Sequence[Shard], share: _Share) -> None:
         for shard in shards:
             try:
-                tally = self._stream.evaluate([shard], alone=True)
+                tally = self._stream.evaluate([shard])
             except Stopped:
                 raise
             except Exception as error:

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from ortbatch.data.binding import TensorSpec
 from ortbatch.data.plan import Plan
-from ortbatch.data.storage import is_remote
 from ortbatch.engine.evaluation import DecodedRows, Evaluation
 from ortbatch.engine.joining import JoinFacts
 from ortbatch.engine.layout import Work
@@ -133,11 +132,6 @@ class Prepared:
         rate = timed.get(self.evaluation.batch_size)
         size = int(share * sum(sum(file.group_bytes) for file in files))
         return Work(size, self.plan.rows, None if rate is None else rate / self.tuning.streams)
-
-    @property
-    def read_ahead(self) -> int:
-        """Blocks to decode before they are needed: where they come over a network, and the stream would wait."""
-        return int(is_remote(self.plan.files[0].uri))
 
     @cached_property
     def evaluation_digest(self) -> str:

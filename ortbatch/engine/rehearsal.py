@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ortbatch.data.data_file import BUDGET_BYTES
+from ortbatch.data.fetches import AHEAD_BYTES
 from ortbatch.data.plan import Shard, Shards
-from ortbatch.data.reader import BUDGET_BYTES, read_shard
+from ortbatch.data.reader import read_shard
+from ortbatch.data.storage import is_remote
 from ortbatch.engine.evaluate import Stream
 from ortbatch.engine.latency import piece_of, row_groups
 from ortbatch.engine.layout import RAY_SECONDS, SESSION_OF_MODEL, WORKER_BYTES, Layout
@@ -95,7 +98,7 @@ def rehearse(prepared: Prepared) -> Rehearsal:
     whole = Shards.of(plan.files, [[piece_of(plan, file, group)]])
     model = load_predictor(prepared.model.source, prepared.job.model.providers, THREADS, evaluation.inputs.by_columns)
     beside = predictors(evaluation.baselines, [baseline.model for baseline in prepared.baselines])
-    stream = Stream(evaluation, model, 0, beside)
+    stream = Stream(evaluation, model, beside)
     few = min(rows, _FIRST_ROWS)
     _timed(stream, whole, few)
     first = _timed(stream, whole, few)
@@ -138,10 +141,11 @@ def forecast(prepared: Prepared, rehearsal: Rehearsal, layout: Layout, *, ray: b
     rows_per_s = streams / rehearsal.seconds_a_row
     largest: int = max(rows for file in plan.files for rows in file.group_rows)
     block = min(BUDGET_BYTES, int(rehearsal.row_bytes * largest))
+    ahead = AHEAD_BYTES if is_remote(plan.files[0].uri) else 0
     classes = len(evaluation.decision.classes)
     row = prepared.row_bytes + _SCORES_OF_A_ROW * _SCORE_BYTES * classes
     return Forecast(
         plan.rows / rows_per_s, RAY_SECONDS if ray else 0.0, rows_per_s,
-        SESSION_OF_MODEL * prepared.model_bytes, layout.streams * (1 + prepared.read_ahead) * block,
+        SESSION_OF_MODEL * prepared.model_bytes, layout.streams * block + ahead,
         layout.streams * evaluation.batch_size * row,
     )  # fmt: skip

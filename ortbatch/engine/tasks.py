@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ortbatch.data.fetches import Fetches
 from ortbatch.data.plan import Shard
 from ortbatch.data.reader import Block, Reader
 from ortbatch.engine.evaluation import Evaluation
@@ -39,13 +40,12 @@ class Task(Protocol):
     def key(self) -> str:
         """What it is told by."""
 
-    def pool(self, model: Predictor, streams: int, read_ahead: int) -> TaskPool:
+    def pool(self, model: Predictor, streams: int) -> TaskPool:
         """Threads that do it.
 
         Args:
             model: the worker's session.
             streams: shards at once.
-            read_ahead: blocks to decode before they are needed.
         """
 
 
@@ -61,9 +61,9 @@ class Evaluate:
     key: str
     evaluation: Evaluation
 
-    def pool(self, model: Predictor, streams: int, read_ahead: int) -> StreamPool:
+    def pool(self, model: Predictor, streams: int) -> StreamPool:
         """See `Task`."""
-        return StreamPool(self.evaluation, model, streams, read_ahead)
+        return StreamPool(self.evaluation, model, streams)
 
 
 class LookingPool:
@@ -71,6 +71,7 @@ class LookingPool:
 
     def __init__(self, columns: Sequence[str], look: Look, streams: int) -> None:
         self._columns, self._look, self._streams = list(columns), look, streams
+        self._fetches = Fetches(columns)
         self._closed = False
 
     def evaluate(self, shards: Sequence[Shard], *, alone: bool = False) -> LeaseDone:
@@ -82,7 +83,7 @@ class LookingPool:
         failures: list[ShardFailure] = []
 
         def work() -> None:
-            with Reader(self._columns) as reader:
+            with Reader(self._columns, self._fetches) as reader:
                 while True:
                     with lock:
                         shard = next(left, None)
@@ -95,10 +96,11 @@ class LookingPool:
 
         # Daemons: one that hangs must not keep the process.
         working = [threading.Thread(target=work, name="look", daemon=True) for _ in range(threads)]
-        for thread in working:
-            thread.start()
-        for thread in working:
-            thread.join()
+        with self._fetches.expecting(() if alone else shards):
+            for thread in working:
+                thread.start()
+            for thread in working:
+                thread.join()
         undone = {shard.id for shard in shards} - found.keys() - {failure.shard for failure in failures}
         failures += [ShardFailure(shard, "its worker was told to stop") for shard in sorted(undone)]
         return LeaseDone(None, time.perf_counter() - started, tuple(failures), found)
@@ -111,8 +113,8 @@ class LookingPool:
 class OtherTasks:
     """A worker's pool for the task that it was given last; that of the one before is closed."""
 
-    def __init__(self, model: Predictor, streams: int, read_ahead: int) -> None:
-        self._given = model, streams, read_ahead
+    def __init__(self, model: Predictor, streams: int) -> None:
+        self._given = model, streams
         self._lock = threading.Lock()
         self._key: str | None = None
         self._pool: TaskPool | None = None

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ortbatch.data.data_file import BUDGET_BYTES
 from ortbatch.data.features import new_buffers
 from ortbatch.data.plan import Plan, Shard
-from ortbatch.data.reader import BUDGET_BYTES, read_shard
+from ortbatch.data.reader import read_shard
 from ortbatch.engine.evaluation import Evaluation, decode
 from ortbatch.engine.feeder import Feeder
 from ortbatch.engine.layout import READ_BYTES_PER_S

@@ -41,7 +41,6 @@ class WorkerSetup:
         weights: external files of the model: name and sha256, in the order in which their bytes come.
         providers: execution providers.
         streams: shards at once.
-        read_ahead: blocks that each of them decodes before they are needed.
         where: what the job calls the model.
         folder: what the name of the run's folder below a node's temp folder begins with.
         onnxruntime: version that the driver has.
@@ -53,7 +52,6 @@ class WorkerSetup:
     weights: tuple[tuple[str, str], ...]
     providers: tuple[str, ...]
     streams: int
-    read_ahead: int
     where: str
     folder: str
     onnxruntime: str
@@ -92,8 +90,8 @@ class Worker:
         model = self._load(THREADS, setup.evaluation.inputs.by_columns)
         baselines = predictors(setup.evaluation.baselines, setup.baselines, self._folder)
         warm_up(model, setup.evaluation, baselines)
-        self._pool = StreamPool(setup.evaluation, model, setup.streams, setup.read_ahead, baselines)
-        self._others = OtherTasks(model, setup.streams, setup.read_ahead)
+        self._pool = StreamPool(setup.evaluation, model, setup.streams, baselines)
+        self._others = OtherTasks(model, setup.streams)
 
     def _load(self, threads: int, columns: Sequence[str] = ()) -> Predictor:
         setup = self._setup

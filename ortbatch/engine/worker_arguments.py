@@ -27,8 +27,7 @@ def worker_arguments(prepared: Prepared, streams: int, run_id: str, *, embedded:
     setup = WorkerSetup(
         prepared.evaluation, source if embedded else None,
         tuple((f.name, f.sha256) for f in source.external), prepared.model.providers,
-        streams, prepared.read_ahead, source.where,
-        f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
+        streams, source.where, f"ortbatch-{os.getuid()}-{run_id}", onnxruntime.__version__,
         tuple(b.model if embedded else b.model.travelling() for b in prepared.baselines),
     )  # fmt: skip
     if embedded:

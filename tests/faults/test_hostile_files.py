@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ortbatch.data import pages, reader
+from ortbatch.data import data_file, pages
 from ortbatch.data.plan import make_plan
 from ortbatch.data.reader import Reader, read_shard
 from ortbatch.data.storage import locate
@@ -248,10 +248,10 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_read_in_parts(tmp_path: Path,
 
 
 def test_text_far_away_is_cut_by_its_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "BUDGET_BYTES", 4 * MB)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", 4 * MB)
     noise = np.random.default_rng(0).integers(0, 2**62, 300_000)
     content = content_of(pa.table({"x": repeated(300_000, 1_000), "noise": noise}), store_schema=False)
-    assert len(content) > reader._SMALL_BYTES
+    assert len(content) > data_file._SMALL_BYTES
     filesystem, path = locate("mock://far/a.parquet")
     with filesystem.open_output_stream(path) as stream:
         stream.write(content)
@@ -274,7 +274,7 @@ def test_a_dictionary_whose_first_rows_are_plain_text_is_cut_too(
     for rows in (part(footer, 3), part(footer, 4, 3), part(chunk, 5)):
         rows[2] = 2_010
     (tmp_path / "a.parquet").write_bytes(together(body[:at] + page + body[at:], footer))
-    monkeypatch.setattr(reader, "BUDGET_BYTES", 4 * MB)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", 4 * MB)
     blocks = [(table.nbytes, table.num_rows) for table in tables_of(tmp_path / "a.parquet", ["x"])]
     assert sum(rows for _, rows in blocks) == 2_010
     assert max(size for size, _ in blocks) < 3 * MB
@@ -293,7 +293,7 @@ def test_equal_values_of_a_fixed_size_are_read_in_parts_too(
 ) -> None:
     value = b"x" * 1_000 if pa.types.is_fixed_size_binary(kind) else 1
     path = write_table(tmp_path / "a.parquet", pa.table({"x": pa.array([value] * 5_000, kind)}))
-    monkeypatch.setattr(reader, "BUDGET_BYTES", 20_000)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", 20_000)
     assert max(table.nbytes for table in tables_of(path, ["x"])) < 11_000
 
 

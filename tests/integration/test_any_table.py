@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from ortbatch.api import Options, run_job
-from ortbatch.data import reader
+from ortbatch.data import data_file
 from ortbatch.errors import OrtbatchError
 from ortbatch.job import Job
 from ortbatch.report.report import Report
@@ -87,9 +87,9 @@ def reading(case: Case) -> type[pq.ParquetFile]:
 
 def run(case: Case, folder: Path) -> Report:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader.pq, "ParquetFile", reading(case))
+        patch.setattr(data_file.pq, "ParquetFile", reading(case))
         if case.budget is not None:
-            patch.setattr(reader, "BUDGET_BYTES", case.budget)
+            patch.setattr(data_file, "BUDGET_BYTES", case.budget)
         options = Options(run_dir=str(folder / "run"), engine="inline")
         return run_job(Job.from_mapping(case.keys(), folder), options).report
 

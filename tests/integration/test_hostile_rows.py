@@ -20,7 +20,7 @@ import pytest
 from sklearn import metrics
 
 from ortbatch.api import Options, Outcome, run_job
-from ortbatch.data import reader
+from ortbatch.data import data_file
 from ortbatch.engine import evaluate
 from ortbatch.job import Job
 from tests.models import mixed_model
@@ -250,7 +250,7 @@ def test_brier_score_of_good_rows_is_that_of_the_plain_loop(case: Case, outcome:
 
 def test_row_groups_read_in_parts_give_the_same_quality_and_coverage(case: Case, outcome: Outcome) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "_rows_of_part", lambda *_: 7)
+        patch.setattr(data_file, "_rows_of_part", lambda *_: 7)
         parts = case.run("parts").report.data
     assert parts["coverage"] == outcome.report.data["coverage"]
     assert parts["quality"] == outcome.report.data["quality"]

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from ortbatch.api import Options, run_job
-from ortbatch.data import reader
+from ortbatch.data import data_file
 from ortbatch.engine import evaluate
 from ortbatch.job import Job
 from ortbatch.report.report import Report
@@ -309,7 +309,7 @@ def test_rows_in_small_windows_and_parts_of_row_groups_keep_their_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str, Any], data: dict[str, Any], faults: str
 ) -> None:
     monkeypatch.setattr(evaluate, "_WINDOW_VALUES", 24)
-    monkeypatch.setattr(reader, "_rows_of_part", lambda *_: 21)
+    monkeypatch.setattr(data_file, "_rows_of_part", lambda *_: 21)
     task = TASKS["three logits"]
     asked = Asked(task, make_files(task, [90, 11, 0, 64], 5, 0.2, faults), 2, data=data, model=model, batch_size=4)
     check_rows(asked.done(tmp_path), expected(asked, tmp_path), 2)

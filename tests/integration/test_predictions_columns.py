@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ortbatch.api import Options, run_job
-from ortbatch.data import reader
+from ortbatch.data import data_file
 from ortbatch.errors import DataError, OrtbatchError
 from ortbatch.job import Job
 from tests.integration.test_predictions import FILTER, INF, NAN, TASKS, Asked, Row, make_files
@@ -231,7 +231,7 @@ def test_dictionaries_within_lists_may_differ_between_files(tmp_path: Path, shar
 def test_pages_do_not_show_in_which_parts_rows_were_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = table({"k": [f"{row}" * 60_000 for row in range(ROWS)]})
     for name, step in (("whole", ROWS), ("parts", 3)):
-        monkeypatch.setattr(reader, "_rows_of_part", lambda *_, step=step: step)
+        monkeypatch.setattr(data_file, "_rows_of_part", lambda *_, step=step: step)
         predict(tmp_path / name, {"a.parquet": large}, ["k"])
     whole, parts = ((tmp_path / name / "run/predictions").glob("*.parquet") for name in ("whole", "parts"))
     assert [path.read_bytes() for path in sorted(parts)] == [path.read_bytes() for path in sorted(whole)]

@@ -15,11 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ortbatch.api import Options, run_job
-from ortbatch.data import reader
+from ortbatch.data import data_file
 from ortbatch.data.plan import Shard
 from ortbatch.engine import checkpoint, driver, evaluate, folder, pool, predictions, rules, turned
 from ortbatch.engine.owner import Owner
-from ortbatch.engine.prepared import Prepared
 from ortbatch.errors import RunFolderError, ShardError, StorageError
 from ortbatch.job import Job, load_job
 from ortbatch.model.outputs import Decision, Output
@@ -205,9 +204,8 @@ def test_a_part_that_could_not_be_written_at_first_is_written(place: Path, monke
 
 VARIANTS: dict[str, tuple[Any, str, Any]] = {
     "small windows": (evaluate, "_WINDOW_VALUES", 24),
-    "row groups in parts": (reader, "_rows_of_part", lambda *_: 7),
+    "row groups in parts": (data_file, "_rows_of_part", lambda *_: 7),
     "files apart": (evaluate, "_SMALL_ROWS", 0),
-    "blocks read ahead": (Prepared, "read_ahead", 3),
 }
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from ortbatch.api import Options, run_job
 from ortbatch.data.atomic import write_bytes
+from ortbatch.data.fetches import Fetches
 from ortbatch.data.plan import Plan, make_plan
 from ortbatch.data.reader import Reader
 from ortbatch.job import load_job
@@ -218,21 +219,22 @@ def test_footers_are_read_side_by_side(on_store: OnStore) -> None:
     assert proxy.most_at_once >= 8
 
 
-def test_a_shard_is_fetched_while_the_one_before_it_is_decoded(on_store: OnStore, proxy: Proxy) -> None:
+def test_shards_are_fetched_before_they_are_asked_for(on_store: OnStore, proxy: Proxy) -> None:
     plan = plan_of(proxy)
-    first, second, third = (plan.shards[number] for number in range(3))
     proxy.requests.clear()
-    with Reader(["label"]) as rows:
-        shards = rows.foreseen([first, second, third])
-        with closing(rows.read(next(shards))) as blocks:
+    ahead = Fetches(["label"])
+    with ahead.expecting(plan.shards[:2]):
+        for name in ("000", "001"):
+            wait_for(proxy, rf"GET .*/{name}\.parquet", 1)
+        with Reader(["label"], ahead) as rows, closing(rows.read(plan.shards[0])) as blocks:
             next(blocks)
-            wait_for(proxy, r"GET .*/001\.parquet", 1)
         assert not [request for request in proxy.requests if "/002.parquet" in request]
 
 
 def test_rows_that_were_fetched_ahead_are_those_of_their_shard(on_store: OnStore, proxy: Proxy) -> None:
     plan = plan_of(proxy)
-    with Reader(["f0", "label"]) as rows:
-        read = [b.table for shard in rows.foreseen(list(plan.shards)) for b in rows.read(shard)]
+    ahead = Fetches(["f0", "label"])
+    with ahead.expecting(list(plan.shards)), Reader(["f0", "label"], ahead) as rows:
+        read = [b.table for shard in plan.shards for b in rows.read(shard)]
     tables = [pq.read_table(path, columns=["f0", "label"]) for path in sorted((on_store.job.parent / "data").iterdir())]
     assert [table.to_pydict() for table in read] == [table.to_pydict() for table in tables]

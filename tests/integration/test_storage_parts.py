@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ortbatch.data import conditional, reader, storage
+from ortbatch.data import conditional, data_file, storage
 from ortbatch.data.atomic import write_bytes
 from ortbatch.data.plan import make_plan
 from ortbatch.data.reader import Reader
@@ -107,7 +107,7 @@ def test_a_list_that_is_cut_short_is_asked_for_again(s3: S3, proxy: Proxy, keep:
 def test_an_object_that_is_replaced_while_it_is_open_is_an_error(
     s3: S3, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(data_file, "_SMALL_BYTES", 0)
     for name in ("old", "new"):
         table = pa.table({"y": np.random.default_rng(len(name) + (name == "new")).normal(size=200)})
         pq.write_table(table, tmp_path / name, row_group_size=100)
@@ -123,7 +123,7 @@ def test_an_object_that_is_replaced_while_it_is_open_is_an_error(
 def test_a_further_shard_of_a_file_takes_two_requests_at_once(
     s3: S3, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(data_file, "_SMALL_BYTES", 0)
     pq.write_table(
         pa.table({"y": np.random.default_rng(0).normal(size=600_000)}), tmp_path / "f", row_group_size=200_000
     )

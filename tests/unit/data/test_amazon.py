@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ortbatch.data.amazon import completed, profile_login
+from ortbatch.data.amazon import completed, profile_login, reading_ranges
 from ortbatch.data.conditional import _s3_config
-from ortbatch.data.storage import locate
+from ortbatch.data.storage import locate, read_bytes
+from tests.s3 import BUCKET, scripted_store
 
 ENDPOINT, OTHER = "http://host:9000", "https://other"
 
@@ -108,3 +110,25 @@ def test_a_login_in_the_uri_goes_before_a_profile(tmp_path: Path) -> None:
     assert in_profile["credential_provider"]() == {
         "access_key_id": "id", "secret_access_key": "se%cret", "expires_at": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "hashes"), [(None, False), ("when_required", False), ("when_supported", True)])
+def test_what_is_read_is_hashed_only_if_the_environment_says_so(
+    asked: str | None, hashes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "AWS_RESPONSE_CHECKSUM_VALIDATION"
+    monkeypatch.delenv(name, raising=False)
+    if asked:
+        monkeypatch.setenv(name, asked)
+    with scripted_store() as store:
+        store.objects[f"/{BUCKET}/f"] = b"text"
+        assert read_bytes(store.uri("f")) == b"text"
+    assert (store.headers["x-amz-checksum-mode"] == "enabled") is hashes
+    assert os.environ.get(name) == asked
+
+
+def test_the_environment_is_as_before_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_RESPONSE_CHECKSUM_VALIDATION", raising=False)
+    with pytest.raises(ValueError, match="x"), reading_ranges():
+        raise ValueError("x")
+    assert "AWS_RESPONSE_CHECKSUM_VALIDATION" not in os.environ

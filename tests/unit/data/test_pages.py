@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ortbatch.data import pages, reader
+from ortbatch.data import data_file, pages
 from ortbatch.data.footer import read_footer
 from ortbatch.data.plan import make_plan
 from ortbatch.data.reader import Reader
@@ -192,7 +192,7 @@ def test_columns_of_every_kind_are_read_as_arrow_reads_them(
     table = pa.table(KINDS)
     path = write_table(tmp_path / "a.parquet", table, **options)
     schema = read_footer(str(path)).schema
-    monkeypatch.setattr(reader, "BUDGET_BYTES", budget)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", budget)
     for columns in (table.column_names, *([name] for name in table.column_names)):
         found = [part.select(columns) for part in tables_of(path, columns)]
         assert [row for part in found for row in part.to_pylist()] == table.select(columns).to_pylist()
@@ -205,7 +205,7 @@ def test_text_is_the_same_whether_its_dictionary_is_spelt_out_or_not(
 ) -> None:
     table = pa.table({"unlike": UNLIKE, "word": [f"word {i % 5_000}" for i in range(30_000)], "y": range(30_000)})
     path = write_table(tmp_path / "a.parquet", table, [20_000, 10_000])
-    monkeypatch.setattr(reader, "BUDGET_BYTES", budget)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", budget)
     assert pa.concat_tables(part.select(table.column_names) for part in tables_of(path, table.column_names)) == table
 
 
@@ -214,6 +214,6 @@ def test_texts_that_differ_are_read_at_once(tmp_path: Path, monkeypatch: pytest.
     path = write_table(tmp_path / "a.parquet", {"x": UNLIKE})
     taken: list[Any] = []
     look = pages.taken_by
-    monkeypatch.setattr(reader, "taken_by", lambda *a: (taken.append(look(*a)), taken[-1])[1])
+    monkeypatch.setattr(data_file, "taken_by", lambda *a: (taken.append(look(*a)), taken[-1])[1])
     assert [table.num_rows for table in tables_of(path, ["x"])] == [30_000]
     assert [encoded for _, encoded in taken] == [[]]

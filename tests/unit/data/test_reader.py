@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortbatch.data import reader
+from ortbatch.data import data_file
 from ortbatch.data.plan import Plan, make_plan
 from ortbatch.data.reader import Block, Reader, read_shard
+from ortbatch.data.storage import open_file
 from ortbatch.errors import DataError
 from tests.tables import corrupt, flip, numbered, write_table
 
@@ -62,7 +63,7 @@ def test_a_row_group_beyond_the_budget_is_read_in_parts_with_the_same_rows(
 ) -> None:
     table = pa.table(MIXED)
     plan = planned(write_table(tmp_path / "a.parquet", table, [5, 2]))
-    monkeypatch.setattr(reader, "_rows_of_part", lambda *_: part)
+    monkeypatch.setattr(data_file, "_rows_of_part", lambda *_: part)
     blocks = blocks_of(plan, *MIXED)
     assert [row for block in blocks for row in block.table.to_pylist()] == table.to_pylist()
     starts = np.cumsum([0, *(block.table.num_rows for block in blocks)])
@@ -78,7 +79,7 @@ def test_parts_of_a_large_row_group_stay_within_half_of_the_budget(
     value = [1.0] * 250 if row_bytes else b"x" * 1_000
     table = pa.table({"a": pa.array([value] * 1_000, kind)})
     plan = planned(write_table(tmp_path / "a.parquet", table, use_dictionary=dictionary, compression="none"))
-    monkeypatch.setattr(reader, "BUDGET_BYTES", 100_000)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", 100_000)
     blocks = blocks_of(plan, "a")
     assert sum(block.table.num_rows for block in blocks) == 1_000
     if row_bytes or not dictionary:
@@ -93,8 +94,8 @@ def test_a_row_group_read_in_parts_is_never_in_memory_as_a_whole(
     path = write_table(tmp_path / "a.parquet", blobs, use_dictionary=False, compression="none", write_batch_size=10)
     plan = planned(path)
     del blobs
-    monkeypatch.setattr(reader, "BUDGET_BYTES", 4 << 20)
-    monkeypatch.setattr(reader, "_STREAM_BYTES", 1 << 20)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", 4 << 20)
+    monkeypatch.setattr(data_file, "_STREAM_BYTES", 1 << 20)
     before, most = pa.total_allocated_bytes(), 0
     for _ in read_shard(plan.shards[0], ["a"]):
         most = max(most, pa.total_allocated_bytes() - before)
@@ -132,7 +133,7 @@ def test_one_flipped_bit_of_a_page_is_an_error_and_not_another_value(
 ) -> None:
     plan = planned(checked(tmp_path / "a.parquet"))
     corrupt(tmp_path / "a.parquet", column=1, group=1, mask=mask)
-    monkeypatch.setattr(reader, "BUDGET_BYTES", budget)
+    monkeypatch.setattr(data_file, "BUDGET_BYTES", budget)
     with pytest.raises(DataError, match=r"a\.parquet: row group 1 cannot be decoded: .*CRC.*Write the file again"):
         blocks_of(plan, "x", "y")
 
@@ -184,7 +185,7 @@ def test_a_row_group_that_gives_fewer_rows_than_its_footer_says_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = planned(write_table(tmp_path / "a.parquet", numbered(200), [100, 100]))
-    monkeypatch.setattr(reader._OpenFile, "decode", lambda self, group, wanted, spans: iter([numbered(99)]))
+    monkeypatch.setattr(data_file.DataFile, "decode", lambda self, group, wanted, spans: iter([numbered(99)]))
     with pytest.raises(DataError, match="row group 0 holds 100 rows by its footer, -1 were decoded"):
         blocks_of(plan)
 
@@ -202,10 +203,10 @@ def test_blocks_are_read_one_after_the_other(tmp_path: Path) -> None:
 def test_shards_of_one_file_are_read_from_one_handle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
 ) -> None:
-    monkeypatch.setattr(reader, "_SMALL_BYTES", 1 << 20 if in_memory else 0)
+    monkeypatch.setattr(data_file, "_SMALL_BYTES", 1 << 20 if in_memory else 0)
     plan = planned(write_table(tmp_path / "a.parquet", numbered(100), [25] * 4), shard_rows=25)
     opened: list[str] = []
-    monkeypatch.setattr(reader, "_open", lambda uri, whole=reader._open: (opened.append(uri), whole(uri))[1])
+    monkeypatch.setattr(data_file, "open_file", lambda uri: (opened.append(uri), open_file(uri))[1])
     with Reader(["y"]) as rows:
         values = [value for shard in plan.shards for b in rows.read(shard) for value in b.table["y"].to_pylist()]
     assert values == list(range(100))
@@ -215,7 +216,7 @@ def test_shards_of_one_file_are_read_from_one_handle(
 def test_a_file_that_changes_in_place_while_it_is_open_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(data_file, "_SMALL_BYTES", 0)
     path = write_table(tmp_path / "a.parquet", numbered(100), [50, 50])
     first, second = planned(path, shard_rows=50).shards
     with Reader(["y"]) as rows:

@@ -81,17 +81,16 @@ def test_what_was_fetched_is_read_without_a_request(ranges: list[tuple[int, int]
     file = RemoteFile(raw)
     spans = file.fetch(ranges)
     raw.asked.clear()
-    with file.holding(spans):
-        for start, size in ranges:
-            assert file.read_at(size, start) == CONTENT[start : start + size]
+    seen = file.seen(spans)
+    for start, size in ranges:
+        assert seen.read_at(size, start) == CONTENT[start : start + size]
     assert raw.asked == []
 
 
-def test_afterwards_it_is_asked_for() -> None:
+def test_what_one_sees_is_not_held_by_the_other() -> None:
     raw = Store(CONTENT)
     file = RemoteFile(raw)
-    with file.holding(file.fetch([(0, 10)])):
-        pass
+    file.seen(file.fetch([(0, 10)]))
     assert file.read_at(10, 0) == CONTENT[:10]
     assert len(raw.asked) == 2
 

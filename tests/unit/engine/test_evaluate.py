@@ -1,8 +1,9 @@
-"""One stream: small blocks are run together, others alone, read ahead or not; the tally cannot tell."""
+"""One stream: small blocks are run together, others alone; the tally cannot tell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import pyarrow as pa
 import pytest
 
 from ortbatch.data.features import Feed
+from ortbatch.data.fetches import Fetches
+from ortbatch.data.plan import Shard
 from ortbatch.engine import evaluate
 from ortbatch.engine.evaluate import Stream
 from ortbatch.engine.events import Fault
 from ortbatch.engine.pool import StreamPool
 from ortbatch.engine.prepare import open_model, prepare
 from ortbatch.engine.prepared import Prepared
+from ortbatch.engine.tasks import LookingPool
 from ortbatch.job import Job
 from ortbatch.metrics.stages import StageTimes
 from ortbatch.metrics.tally import Tally
@@ -65,9 +69,9 @@ def prepared_of(folder: Path, **data: Any) -> Prepared:
     )
 
 
-def tally_of(prepared: Prepared, model: OnnxModel | None = None, read_ahead: int = 0) -> Tally:
+def tally_of(prepared: Prepared, model: OnnxModel | None = None) -> Tally:
     model = model or open_model(prepared.job)[1]
-    return counts(Stream(prepared.evaluation, model, read_ahead).evaluate(prepared.plan.shards))
+    return counts(Stream(prepared.evaluation, model).evaluate(prepared.plan.shards))
 
 
 def counts(tally: Tally) -> Tally:
@@ -119,14 +123,7 @@ def test_small_blocks_share_batches(folder: Path, tmp_path: Path) -> None:
     assert model.calls == [16, 16, 16, 16]
 
 
-@pytest.mark.parametrize("read_ahead", [1, 3])
-def test_reading_ahead_changes_no_count(folder: Path, read_ahead: int) -> None:
-    prepared = prepared_of(folder)
-    assert tally_of(prepared, read_ahead=read_ahead) == tally_of(prepared)
-
-
-@pytest.mark.parametrize("read_ahead", [0, 2])
-def test_the_shard_that_fails_is_named_though_others_were_read_before(tmp_path: Path, read_ahead: int) -> None:
+def test_the_shard_that_fails_is_named_and_the_others_of_its_lease_are_done(tmp_path: Path) -> None:
     linear_model(tmp_path / "model.onnx", 2, 3)
     for file in range(4):
         write_table(tmp_path / "data" / f"{file}.parquet", rows_of(file, 200), write_page_checksum=True)
@@ -140,7 +137,7 @@ def test_the_shard_that_fails_is_named_though_others_were_read_before(tmp_path: 
     )
     prepared = prepare(job)
     corrupt(tmp_path / "data" / "2.parquet", 0, 0)
-    pool = StreamPool(prepared.evaluation, open_model(job)[1], 1, read_ahead)
+    pool = StreamPool(prepared.evaluation, open_model(job)[1], 1)
     done = pool.evaluate(list(prepared.plan.shards))
     pool.close()
     (failed,) = done.failures
@@ -150,3 +147,24 @@ def test_the_shard_that_fails_is_named_though_others_were_read_before(tmp_path: 
     assert list(done.state.shards) == [0, 1, 3]
     others = [shard for shard in prepared.plan.shards if shard.id != 2]
     assert counts(done.state.tally) == counts(Stream(prepared.evaluation, open_model(job)[1]).evaluate(others))
+
+
+def test_a_pool_says_what_it_will_read_unless_a_shard_is_to_be_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[list[int]] = []
+    expecting = Fetches.expecting
+
+    def heard(self: Fetches, shards: Sequence[Shard]) -> AbstractContextManager[None]:
+        said.append([shard.id for shard in shards])
+        return expecting(self, shards)
+
+    prepared = prepared_of(folder)
+    pool = StreamPool(prepared.evaluation, open_model(prepared.job)[1], 1)
+    monkeypatch.setattr(Fetches, "expecting", heard)
+    looks = LookingPool(["a"], lambda shard, blocks: len(list(blocks)), 1)
+    for each in (pool, looks):
+        each.evaluate(list(prepared.plan.shards))
+        each.evaluate(list(prepared.plan.shards), alone=True)
+        each.close()
+    assert said == [[0], [], [0], []]

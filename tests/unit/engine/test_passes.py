@@ -25,7 +25,7 @@ SHARDS = Shards.of(FILES, [[Piece(n, 0, 1, 0, 10)] for n in range(30)])
 class Look:
     key: str = "look"
 
-    def pool(self, model: Any, streams: int, read_ahead: int) -> Any:
+    def pool(self, model: Any, streams: int) -> Any:
         raise NotImplementedError
 
 
