@@ -105,6 +105,11 @@ class Fetches:
             file.check(planned)
         return file
 
+    def forget(self, step: Step) -> None:
+        """Open the file of a row group anew when it is asked for again: what was read of it cannot be decoded."""
+        with self._lock:
+            self._files.pop(_place(step), None)
+
     def _begin(self) -> None:
         """Fetch what comes next, as far as there is room; the lock is held."""
         while self._expected and len(self._begun) < _AT_ONCE:
@@ -117,9 +122,7 @@ class Fetches:
             self._begun[key] = _Begun(_threads().submit(self._fetch, step), size)
 
     def _fetch(self, step: Step) -> Fetched:
-        # What is held in memory is decoded by one thread at a time: a shard is one's own.
-        own = is_small(step.file.size)
-        file, opened = self._opened(step.file, (step.file.uri, step.shard) if own else step.file.uri)
+        file, opened = self._opened(step.file, _place(step))
         look = step.begins and not opened
         spans = file.fetch(step.group, self._wanted_of(file.footer), footer=look)
         if look:
@@ -153,6 +156,11 @@ class Fetches:
             raise
         mine.set_result(file)
         return file, True
+
+
+def _place(step: Step) -> Hashable:
+    """Where the file of a row group is kept. What is held in memory one thread decodes: each shard has its own."""
+    return (step.file.uri, step.shard) if is_small(step.file.size) else step.file.uri
 
 
 @functools.cache

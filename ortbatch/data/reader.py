@@ -86,7 +86,11 @@ class Reader:
         """
         with self._fetches.expecting([shard]) if self._tells else nullcontext():
             for step in steps_of(shard):
-                yield from self._read_group(step)
+                try:
+                    yield from self._read_group(step)
+                except Exception:
+                    self._fetches.forget(step)
+                    raise
 
     def footer(self, planned: PlannedFile) -> Footer:
         """The footer of a file, still the one that was planned.

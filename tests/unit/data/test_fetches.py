@@ -40,6 +40,7 @@ class Bucket:
         opened: names of files that were opened.
         gate: requests wait for it.
         failing: of so many further requests comes an error.
+        damaged: so many further answers differ in a byte of the first row group.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class Bucket:
         self.opened: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.failing = 0
+        self.failing = self.damaged = 0
         self.now = self.most = 0
         self._lock = threading.Lock()
 
@@ -65,7 +66,11 @@ class Bucket:
             if self.failing:
                 self.failing -= 1
                 raise OSError("AWS Error SLOW_DOWN during GetObject operation")
-            return io.BytesIO(path.read_bytes()[offset : offset + size])
+            content = bytearray(path.read_bytes())
+            if self.damaged:
+                self.damaged -= 1
+                content[2_000] ^= 1
+            return io.BytesIO(content[offset : offset + size])
         finally:
             with self._lock:
                 self.now -= 1
@@ -111,7 +116,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         columns = {name: rng.normal(size=ROWS * GROUPS) for name in ("y", "z")}
         pq.write_table(
             pa.table(columns), folder / f"{number}.parquet", row_group_size=ROWS, compression="none",
-            use_dictionary=False,
+            use_dictionary=False, write_page_checksum=True,
         )  # fmt: skip
     return make_plan([str(folder)], ROWS, lambda *_: None)
 
@@ -239,6 +244,20 @@ def test_an_error_is_for_who_takes_it_and_the_next_attempt_asks_again(bucket: Bu
         with pytest.raises(Exception, match="SLOW_DOWN"):
             values(rows, plan.shards[0])
         assert [values(rows, shard) for shard in plan.shards[:2]] == rows_of(plan)[:2]
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_what_came_damaged_is_asked_for_again(
+    bucket: Bucket, plan: Plan, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    monkeypatch.setattr(data_file, "_SMALL_BYTES", 1 << 20 if small else 0)
+    ahead = Fetches(["y"])
+    # Of a large file the first two answers are its footer and the rows, of a small one the first is all of it.
+    bucket.damaged = 1 if small else 2
+    with Reader(["y"], ahead) as rows:
+        with pytest.raises(DataError, match=r"0\.parquet: row group 0 cannot be decoded"):
+            values(rows, plan.shards[0])
+        assert values(rows, plan.shards[0]) == rows_of(plan)[0]
 
 
 def test_a_file_is_opened_once_and_its_footer_is_looked_at_for_every_shard(
