@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
+
+from ortbatch.terminal import abandon
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -105,9 +107,11 @@ class _Lines:
 
     def _write(self, line: str) -> None:
         self._last = time.monotonic()
-        # Nobody may be reading any more: the run goes on.
-        with suppress(OSError):
+        try:
             print(line, file=self._stream, flush=True)
+        except OSError:
+            # Nobody may be reading any more: the run goes on.
+            abandon(self._stream)
 
 
 class _Rate:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,7 +57,7 @@ def submit_command(
 
     The same job with the same settings is one run: submitted again, it is followed, or its report is fetched.
     """
-    from ortbatch.submit.evaluation import begin
+    from ortbatch.submit.evaluation import begin, follow
 
     loaded = load_asked(job, variables, overrides)
     settings = {"--var": variables, "--set": overrides}
@@ -64,12 +65,13 @@ def submit_command(
     cluster = _cluster(address)
     begun = begin(cluster, submission, package, options["python"])
     did = "is there already" if begun.found else f"is submitted, {package.size / 1e6:.1f} MB"
-    say(f"{begun.id}: {did}; run folder {shown_path(submission.folder)}")
-    if not options["following"]:
-        put(f"{begun.id}\n")
-        return
+    with _going_on(cluster, begun.id):
+        say(f"{begun.id}: {did}; run folder {shown_path(submission.folder)}")
+        if not options["following"]:
+            put(f"{begun.id}\n")
+            return
+        described = follow(cluster, begun.id, say, say)
     out = options["out"] or str(loaded.folder / "runs" / loaded.name / submission.base)
-    described = _followed(cluster, begun.id)
     report = _fetched(cluster, described, out)
     if report is None:
         _leave_without_report(described)
@@ -120,11 +122,11 @@ def _cluster(address: str | None) -> JobsApi:
     return JobsApi(named, say)
 
 
-def _followed(cluster: JobsApi, name: str) -> Described:
-    from ortbatch.submit.evaluation import follow
-
+@contextmanager
+def _going_on(cluster: JobsApi, name: str) -> Iterator[None]:
+    """Who leaves hears that the run does not."""
     try:
-        return follow(cluster, name, say, say)
+        yield
     except KeyboardInterrupt:
         where = f"{name} --address {shown_path(cluster.address)}"
         say(f"the run goes on. Look again: ortbatch logs --follow {where}; end it: ortbatch stop {where}")
@@ -216,7 +218,7 @@ def _since(described: Described) -> str:
 def logs_command(name: str, address: str | None, following: bool) -> None:
     """Print the log of a submitted run: ID, or its newest attempt."""
     from ortbatch.report.report import Report
-    from ortbatch.submit.evaluation import report_of
+    from ortbatch.submit.evaluation import follow, report_of
     from ortbatch.submit.following import readable
 
     cluster = _cluster(address)
@@ -224,7 +226,8 @@ def logs_command(name: str, address: str | None, following: bool) -> None:
     if not following:
         put(readable(cluster.log(found)))
         return
-    described = _followed(cluster, found)
+    with _going_on(cluster, found):
+        described = follow(cluster, found, say, say)
     text = report_of(cluster, described)
     if text is None:
         _leave_without_report(described)

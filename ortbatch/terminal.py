@@ -56,9 +56,9 @@ def put(result: str | bytes) -> None:
     try:
         click.echo(result, nl=False)
     except BrokenPipeError:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
     except OSError as error:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
         raise StorageError(f"standard output cannot be written: {error.strerror}") from None
 
 
@@ -72,7 +72,7 @@ def tell(write: Callable[[], None]) -> None:
     try:
         write()
     except OSError:
-        _abandon(sys.stderr)
+        abandon(sys.stderr)
 
 
 class _Page(io.StringIO):
@@ -102,10 +102,14 @@ def reader_has_left() -> bool:
     poll.register(sys.stdout, 0)
     left = any(event & select.POLLERR for _, event in poll.poll(0))
     if left:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
     return left
 
 
-def _abandon(stream: TextIO) -> None:
-    """Send the rest nowhere: Python would fail on it once more when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def abandon(stream: TextIO) -> None:
+    """Send the rest nowhere: Python would fail on it once more when it exits, and end with 120."""
+    try:
+        number = stream.fileno()
+    except OSError:
+        return  # no file, as in a notebook
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)

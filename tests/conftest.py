@@ -37,9 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_foreign_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cluster that the environment names is not ours to test on."""
+    """A cluster that the environment names is not ours to test on, and few people's Python writes without a buffer."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("RAY_ADDRESS", "RAY_JOB_ID"):
+        for name in ("RAY_ADDRESS", "RAY_JOB_ID", "PYTHONUNBUFFERED"):
             patch.delenv(name, raising=False)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         # An embedded Ray writes its token below HOME.

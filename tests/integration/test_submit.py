@@ -23,15 +23,19 @@ from tests.ray_head import ROOT, running_head
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 PLANTED = {"AWS_SECRET_ACCESS_KEY": "planted/in+the=environment", "MY_API_TOKEN": "planted-token-1234"}
-# In a worker a shard takes three seconds, so that something can happen meanwhile; not where the driver tries some rows.
+# In a worker a shard takes three seconds until a test lets it go, so that something can happen meanwhile; not where the
+# driver tries some rows.
 SLOW = """\
 import time
+from pathlib import Path
 import numpy as np
 import ray
 def slow(batch):
-    time.sleep(3 * ray.is_initialized())
-    return {"x": np.stack([batch.column(i).to_numpy() for i in range(4)], axis=1)}
+    if ray.is_initialized() and not Path({go!r}).exists():
+        time.sleep(3)
+    return {{"x": np.stack([batch.column(i).to_numpy() for i in range(4)], axis=1)}}
 """
+SLOW_ROWS = 390
 SLOW_JOB = """\
 name: slow
 model: {path: model.onnx, batch_size: 10, transform: {function: "prep:slow", columns: [f0, f1, f2, f3]}}
@@ -118,12 +122,16 @@ def passed(head: Head, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Path:
-    """job.yaml of a job of twelve shards of three seconds each."""
+    """job.yaml of a job of 39 shards of three seconds each, or of none once `let_go` was called."""
     path = make_job(tmp_path / "job", SLOW_JOB)
-    path.with_name("prep.py").write_text(SLOW)
+    path.with_name("prep.py").write_text(SLOW.format(go=str(tmp_path / "go")))
     for number in range(3):
-        write_rows(path.parent / "data" / f"part-{number}.parquet", rows=40, seed=number, group=10)
+        write_rows(path.parent / "data" / f"part-{number}.parquet", rows=SLOW_ROWS // 3, seed=number, group=10)
     return path
+
+
+def let_go(slow: Path) -> None:
+    (slow.parent.parent / "go").touch()
 
 
 def named(done: Done) -> str:
@@ -239,15 +247,15 @@ def test_clients_may_go_and_the_run_goes_on(head: Head, slow: Path) -> None:
     with_control_c = head.start("submit", slow)
     assert with_control_c.stderr is not None
     assert f"{name}: is there already" in with_control_c.stderr.readline().decode()
-    with_control_c.stderr.readline()
     with_control_c.send_signal(signal.SIGINT)
     _, errors = with_control_c.communicate(timeout=60)
     assert with_control_c.returncode == 130
     assert f"the run goes on. Look again: ortbatch logs --follow {name} --address {head.url}" in errors.decode()
+    let_go(slow)
     followed, again = head.call("logs", "--follow", name), head.call("submit", slow)
     assert (followed.code, followed.out.lstrip().startswith("PASSED")) == (0, True)
     assert (again.code, named(again), head.jobs(name)) == (0, name, [name])
-    assert report_of(slow, name)["coverage"]["rows"]["evaluated"] == 120
+    assert report_of(slow, name)["coverage"]["rows"]["evaluated"] == SLOW_ROWS
 
 
 def test_one_that_is_stopped_is_interrupted_and_goes_on_when_it_is_sent_again(head: Head, slow: Path) -> None:
@@ -259,11 +267,12 @@ def test_one_that_is_stopped_is_interrupted_and_goes_on_when_it_is_sent_again(he
     _, errors = client.communicate(timeout=120)
     assert client.returncode == 130, errors
     assert f"{name}: was stopped; what was done is kept, submit it again to go on" in errors.decode()
+    let_go(slow)
     again = head.call(*words)
     assert (again.code, named(again)) == (0, f"{name}-2"), again.err
     report = report_of(slow, name)
     assert report["provenance"]["restored_shards"] > 0
-    assert report["coverage"]["rows"]["evaluated"] == 120
+    assert report["coverage"]["rows"]["evaluated"] == SLOW_ROWS
 
 
 def texts_below(folder: Path) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from typing import NoReturn
@@ -86,6 +88,26 @@ class Closed(io.StringIO):
 def test_a_stream_that_nobody_reads_does_not_end_the_run() -> None:
     with progress_to(Closed()) as show:
         show(DONE)
+
+
+LEFT = """
+import sys
+from ortbatch.engine.driver import Progress
+from ortbatch.progress import progress_to
+sys.stdin.read()
+with progress_to(sys.stderr) as show:
+    show(Progress(rows=9, total_rows=9, shards=1, total_shards=1, workers=1, retries=0))
+"""
+
+
+def test_a_process_whose_messages_nobody_reads_ends_as_any_other() -> None:
+    """What stays in Python's buffer would fail once more when it exits: 120."""
+    code = [sys.executable, "-c", LEFT]
+    with subprocess.Popen(code, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        process.communicate(b"", timeout=60)
+    assert process.returncode == 0
 
 
 class Terminal(io.StringIO):
