@@ -110,6 +110,6 @@ def abandon(stream: TextIO) -> None:
     """Send the rest nowhere: Python would fail on it once more when it exits, and end with 120."""
     try:
         number = stream.fileno()
-    except OSError:
+    except (OSError, AttributeError):
         return  # no file, as in a notebook
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)

@@ -127,11 +127,17 @@ class JobsApi:
 
         async def read() -> None:
             pieces: AsyncIterator[str] = self._client.tail_job_logs(name)
+            own = asyncio.current_task()
             while True:
                 try:
-                    show(await asyncio.wait_for(anext(pieces), _QUIET_SECONDS))
+                    # `wait_for` of Python 3.11 takes no notice of Ctrl+C if a piece comes at the same moment.
+                    async with asyncio.timeout(_QUIET_SECONDS):
+                        piece = await anext(pieces)
                 except (StopAsyncIteration, TimeoutError):
                     return
+                if own is not None and own.cancelling():
+                    raise asyncio.CancelledError
+                show(piece)
 
         self._asked(lambda: asyncio.run(read()))
 

@@ -121,13 +121,14 @@ def passed(head: Head, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Path:
+def slow(tmp_path: Path) -> Iterator[Path]:
     """job.yaml of a job of 39 shards of three seconds each, or of none once `let_go` was called."""
     path = make_job(tmp_path / "job", SLOW_JOB)
     path.with_name("prep.py").write_text(SLOW.format(go=str(tmp_path / "go")))
     for number in range(3):
         write_rows(path.parent / "data" / f"part-{number}.parquet", rows=SLOW_ROWS // 3, seed=number, group=10)
-    return path
+    yield path
+    let_go(path)
 
 
 def let_go(slow: Path) -> None:
@@ -264,7 +265,7 @@ def test_one_that_is_stopped_is_interrupted_and_goes_on_when_it_is_sent_again(he
     wait_for("work", lambda: at_work(head, slow))
     (name,) = at_work(head, slow)
     assert f"{name}: is asked to stop\n" in head.call("stop", name).err
-    _, errors = client.communicate(timeout=120)
+    _, errors = client.communicate(timeout=240)
     assert client.returncode == 130, errors
     assert f"{name}: was stopped; what was done is kept, submit it again to go on" in errors.decode()
     let_go(slow)
